@@ -1,0 +1,329 @@
+//! The operators: one list, one file each.
+//!
+//! Each file declares the operator's arguments with [`operator!`], its rules (data types, shapes, parameter ranges,
+//! layout form) in an implementation of [`Rules`], and its exact integer meaning as a `reference` function.
+//! [`for_each_operator!`] is the list; dispatch, decoding, tests and the table in the docs expand from it.
+
+use crate::layout::ConstantForm;
+use crate::value::{Domain, Violation};
+
+/// Calls a macro with every operator as `Variant = module`, in a fixed order.
+///
+/// `Variant` is the argument struct's name and the variant of [`OperatorKind`] and [`Operator`]; `module` is the
+/// file's name in every crate that has one file per operator.
+#[macro_export]
+macro_rules! for_each_operator {
+    ($callback:path) => {
+        $callback! {
+            QuantizePerTensor = quantize_per_tensor,
+            DequantizePerTensor = dequantize_per_tensor,
+            QuantizedLinear = quantized_linear,
+            QuantizedLinearPerChannel = quantized_linear_per_channel,
+        }
+    };
+}
+
+/// The rules of an operator's arguments, checked when a program is lowered and again when it is loaded.
+pub trait Rules {
+    /// Checks everything that does not depend on the instruction set.
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    fn check(&self) -> Result<(), Violation>;
+
+    /// The form in which the operator's constant term is stored, `None` where it has only one.
+    fn constant_form(&self) -> Option<ConstantForm> {
+        None
+    }
+}
+
+macro_rules! declare_operators {
+    ($($variant:ident = $module:ident,)*) => {
+        $(pub mod $module;)*
+        $(pub use $module::$variant;)*
+
+        /// An operator without its arguments.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum OperatorKind {
+            $(#[doc = concat!("See [`", stringify!($variant), "`].")] $variant,)*
+        }
+
+        impl OperatorKind {
+            /// Every operator.
+            pub const ALL: &'static [OperatorKind] = &[$(OperatorKind::$variant),*];
+
+            /// The operator's name as ExecuTorch writes it, without the overload.
+            pub const fn name(self) -> &'static str {
+                match self { $(OperatorKind::$variant => $variant::<Nowhere>::NAME),* }
+            }
+
+            /// The operator's schema: names, types and order of its arguments.
+            pub const fn schema(self) -> &'static str {
+                match self { $(OperatorKind::$variant => $variant::<Nowhere>::SCHEMA),* }
+            }
+
+            /// The names of the arguments in schema order; `out` is the last.
+            pub const fn argument_names(self) -> &'static [&'static str] {
+                match self { $(OperatorKind::$variant => $variant::<Nowhere>::ARGUMENTS),* }
+            }
+        }
+
+        /// An operator with its arguments.
+        #[derive(Clone, Debug)]
+        #[allow(missing_docs, reason = "each variant is documented as its argument struct")]
+        pub enum Operator<D: Domain> { $($variant($variant<D>),)* }
+
+        impl<D: Domain> Operator<D> {
+            /// The operator without its arguments.
+            pub const fn kind(&self) -> OperatorKind {
+                match self { $(Operator::$variant(_) => OperatorKind::$variant),* }
+            }
+
+            /// Reads the arguments of an operator in schema order.
+            pub fn decode<R: crate::value::ArgumentReader<D>>(
+                kind: OperatorKind,
+                reader: &mut R,
+            ) -> Result<Self, R::Error> {
+                Ok(match kind {
+                    $(OperatorKind::$variant => Operator::$variant($variant::decode(reader)?),)*
+                })
+            }
+
+            /// Writes the arguments in schema order.
+            pub fn encode<W: crate::value::ArgumentWriter<D>>(&self, writer: &mut W) {
+                match self { $(Operator::$variant(arguments) => arguments.encode(writer)),* }
+            }
+        }
+
+        impl<D: Domain> Rules for Operator<D> {
+            fn check(&self) -> Result<(), Violation> {
+                match self { $(Operator::$variant(arguments) => arguments.check()),* }
+            }
+
+            fn constant_form(&self) -> Option<ConstantForm> {
+                match self { $(Operator::$variant(arguments) => arguments.constant_form()),* }
+            }
+        }
+    };
+}
+
+/// The kinds of arguments that a schema can have.
+pub mod kind {
+    use crate::DType;
+    use crate::value::{ArgumentReader, ArgumentWriter, Domain, IntArgument};
+    use core::fmt::Debug;
+    use core::marker::PhantomData;
+
+    /// A kind of argument: what holds it, how it is read and written.
+    pub trait Kind {
+        /// What holds an argument of this kind in a domain.
+        type Of<D: Domain>: Clone + Debug;
+        /// Reads the next argument.
+        fn read<D: Domain, R: ArgumentReader<D>>(reader: &mut R) -> Result<Self::Of<D>, R::Error>;
+        /// Writes the next argument.
+        fn write<D: Domain, W: ArgumentWriter<D>>(
+            writer: &mut W,
+            name: &'static str,
+            value: &Self::Of<D>,
+        );
+    }
+
+    macro_rules! kinds {
+        ($($(#[$doc:meta])* $kind:ident ($of:ty), $method:ident, |$value:ident| $pass:expr;)*) => {$(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug)]
+            pub enum $kind {}
+
+            impl Kind for $kind {
+                type Of<D: Domain> = $of;
+                fn read<D: Domain, R: ArgumentReader<D>>(reader: &mut R) -> Result<$of, R::Error> {
+                    reader.$method()
+                }
+                fn write<D: Domain, W: ArgumentWriter<D>>(writer: &mut W, name: &'static str, $value: &$of) {
+                    writer.$method(name, $pass);
+                }
+            }
+        )*};
+    }
+
+    kinds! {
+        /// `Tensor`.
+        Tensor(D::Tensor), tensor, |value| value;
+        /// `Tensor?`.
+        OptionalTensor(Option<D::Tensor>), optional_tensor, |value| value.as_ref();
+        /// `float`.
+        Float(f64), float, |value| *value;
+        /// `int[]`.
+        IntList(D::IntList), int_list, |value| value;
+    }
+
+    /// `int`, held as a type of its own.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Int<T>(PhantomData<T>);
+
+    impl<T: IntArgument + Clone + Debug> Kind for Int<T> {
+        type Of<D: Domain> = T;
+        fn read<D: Domain, R: ArgumentReader<D>>(reader: &mut R) -> Result<T, R::Error> {
+            reader.int()
+        }
+        fn write<D: Domain, W: ArgumentWriter<D>>(writer: &mut W, name: &'static str, value: &T) {
+            writer.int(name, value.to_i64());
+        }
+    }
+
+    /// `ScalarType`.
+    pub type ScalarType = Int<DType>;
+}
+
+/// The overload that every operator here has: the result is written to the last argument.
+pub const OVERLOAD: &str = "out";
+
+impl OperatorKind {
+    /// The operator with this name and overload.
+    pub fn from_name(name: &str, overload: &str) -> Option<OperatorKind> {
+        if overload != OVERLOAD {
+            return None;
+        }
+        OperatorKind::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// The position of an argument in the schema.
+    pub fn argument_name(self, position: u8) -> &'static str {
+        self.argument_names().get(usize::from(position)).copied().unwrap_or("?")
+    }
+}
+
+/// A domain without values, to name an argument struct's constants.
+#[derive(Clone, Copy, Debug)]
+pub enum Nowhere {}
+
+impl Domain for Nowhere {
+    type Tensor = Nowhere;
+    type IntList = Nowhere;
+}
+
+impl crate::value::TensorMeta for Nowhere {
+    fn dtype(&self) -> crate::DType {
+        match *self {}
+    }
+    fn rank(&self) -> usize {
+        match *self {}
+    }
+    fn dim(&self, _: usize) -> u32 {
+        match *self {}
+    }
+}
+
+impl crate::value::IntList for Nowhere {
+    fn len(&self) -> usize {
+        match *self {}
+    }
+    fn get(&self, _: usize) -> Option<i64> {
+        match *self {}
+    }
+}
+
+/// Declares an operator's argument struct with its name, schema, decoder and encoder.
+///
+/// Arguments are `name: Kind`, in schema order, without the trailing `out`; the kinds are those of [`kind`]. The
+/// positions of the arguments are constants in a module `argument`.
+macro_rules! operator {
+    (
+        $(#[$doc:meta])*
+        $name:ident = $torch_name:literal {
+            $($(#[$field_doc:meta])* $field:ident : $kind:ident $(<$ty:ty>)?,)*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name<D: $crate::value::Domain> {
+            $($(#[$field_doc])* pub $field: <$crate::ops::kind::$kind $(<$ty>)? as $crate::ops::kind::Kind>::Of<D>,)*
+            /// The result.
+            pub out: D::Tensor,
+        }
+
+        impl<D: $crate::value::Domain> $name<D> {
+            /// The operator's name, as ExecuTorch writes it.
+            pub const NAME: &'static str = $torch_name;
+            /// The operator's schema.
+            pub const SCHEMA: &'static str = concat!(
+                $torch_name, ".out(",
+                $(operator!(@schema $kind), " ", stringify!($field), ", ",)*
+                "*, Tensor(a!) out) -> Tensor(a!)"
+            );
+            /// The arguments' names in schema order.
+            pub const ARGUMENTS: &'static [&'static str] = &[$(stringify!($field),)* "out"];
+
+            /// Reads the arguments in schema order.
+            pub fn decode<R: $crate::value::ArgumentReader<D>>(reader: &mut R) -> Result<Self, R::Error> {
+                use $crate::ops::kind::{self, Kind};
+                Ok($name {
+                    $($field: <kind::$kind $(<$ty>)? as Kind>::read(reader)?,)*
+                    out: reader.tensor()?,
+                })
+            }
+
+            /// Writes the arguments in schema order.
+            pub fn encode<W: $crate::value::ArgumentWriter<D>>(&self, writer: &mut W) {
+                use $crate::ops::kind::{self, Kind};
+                $(<kind::$kind $(<$ty>)? as Kind>::write(writer, stringify!($field), &self.$field);)*
+                writer.tensor("out", &self.out);
+            }
+        }
+
+        operator!(@positions $($field)* out);
+    };
+
+    (@schema Tensor) => { "Tensor" };
+    (@schema OptionalTensor) => { "Tensor?" };
+    (@schema Float) => { "float" };
+    (@schema IntList) => { "int[]" };
+    (@schema ScalarType) => { "ScalarType" };
+    (@schema Int) => { "int" };
+
+    (@positions $($field:ident)*) => {
+        /// The arguments' positions in the schema.
+        #[allow(non_upper_case_globals, missing_docs, reason = "named exactly as the arguments are")]
+        pub mod argument {
+            operator!(@position 0u8; $($field)*);
+        }
+    };
+    (@position $index:expr; $field:ident $($rest:ident)*) => {
+        pub const $field: u8 = $index;
+        operator!(@position $index + 1; $($rest)*);
+    };
+    (@position $index:expr;) => {};
+}
+
+for_each_operator!(declare_operators);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_are_found_by_name() {
+        for kind in OperatorKind::ALL {
+            assert_eq!(OperatorKind::from_name(kind.name(), "out"), Some(*kind));
+            assert_eq!(OperatorKind::from_name(kind.name(), "default"), None);
+            assert_eq!(kind.argument_names().last(), Some(&"out"));
+        }
+    }
+
+    #[test]
+    fn schemas_are_upstreams() {
+        let schemas = [
+            "cortex_m::quantize_per_tensor.out(Tensor input, float scale, int zero_point, int quant_min, \
+             int quant_max, ScalarType dtype, *, Tensor(a!) out) -> Tensor(a!)",
+            "cortex_m::dequantize_per_tensor.out(Tensor input, float scale, int zero_point, int quant_min, \
+             int quant_max, ScalarType dtype, *, Tensor(a!) out) -> Tensor(a!)",
+            "cortex_m::quantized_linear.out(Tensor input, Tensor weights, Tensor? bias, Tensor? kernel_sum, \
+             int input_offset, int filter_offset, int output_offset, int[] requantize_multipliers, \
+             int[] requantize_shifts, int activation_max, int activation_min, *, Tensor(a!) out) -> Tensor(a!)",
+        ];
+        for (kind, schema) in OperatorKind::ALL.iter().zip(schemas) {
+            assert_eq!(kind.schema(), schema);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What an operator's arguments are made of, and what its rules may ask of a tensor.
+//!
+//! Compiler and runtime hold tensors differently (a node of a graph; an offset in an arena), so argument
+//! structs are generic over a [`Domain`], and rules over [`TensorMeta`].
+
+use crate::dtype::DType;
+use core::fmt::Debug;
+
+/// The types that stand for tensors and lists at one stage, such as lowering or loading.
+pub trait Domain: Clone + Debug {
+    /// A tensor argument.
+    type Tensor: TensorMeta + Clone + Debug;
+    /// An `int[]` argument.
+    type IntList: IntList + Clone + Debug;
+}
+
+/// Type and extent of a tensor.
+pub trait TensorMeta {
+    /// The element type.
+    fn dtype(&self) -> DType;
+    /// The number of axes.
+    fn rank(&self) -> usize;
+    /// The extent of an axis counted from the first, in logical order (NCHW for images); 0 past the last.
+    fn dim(&self, axis: usize) -> u32;
+
+    /// The number of elements, or `None` when it does not fit 32 bits.
+    fn element_count(&self) -> Option<u32> {
+        (0..self.rank()).try_fold(1u32, |count, axis| count.checked_mul(self.dim(axis)))
+    }
+
+    /// The extent of the last axis; 1 for a scalar.
+    fn last_dim(&self) -> u32 {
+        match self.rank() {
+            0 => 1,
+            rank => self.dim(rank - 1),
+        }
+    }
+
+    /// Whether both tensors have the same extents.
+    fn same_shape(&self, other: &impl TensorMeta) -> bool {
+        self.rank() == other.rank()
+            && (0..self.rank()).all(|axis| self.dim(axis) == other.dim(axis))
+    }
+}
+
+/// An `int[]` argument.
+pub trait IntList {
+    /// The number of items.
+    fn len(&self) -> usize;
+    /// The item at `index`, or `None` past the end or when it cannot be read.
+    fn get(&self, index: usize) -> Option<i64>;
+    /// Whether there are no items.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A scalar argument type that is written as `int` in a schema.
+pub trait IntArgument: Sized {
+    /// The value behind a file's 64-bit integer, or `None` when it is out of range.
+    fn from_i64(value: i64) -> Option<Self>;
+    /// The value as a file stores it.
+    fn to_i64(&self) -> i64;
+}
+
+impl IntArgument for i32 {
+    fn from_i64(value: i64) -> Option<Self> {
+        i32::try_from(value).ok()
+    }
+    fn to_i64(&self) -> i64 {
+        i64::from(*self)
+    }
+}
+
+impl IntArgument for DType {
+    fn from_i64(value: i64) -> Option<Self> {
+        DType::from_scalar_type(value)
+    }
+    fn to_i64(&self) -> i64 {
+        i64::from(self.scalar_type())
+    }
+}
+
+macro_rules! int_argument_newtype {
+    ($($name:ident),*) => {$(
+        impl IntArgument for crate::quant::$name {
+            fn from_i64(value: i64) -> Option<Self> {
+                i32::try_from(value).ok().map(Self)
+            }
+            fn to_i64(&self) -> i64 {
+                i64::from(self.0)
+            }
+        }
+    )*};
+}
+int_argument_newtype!(ZeroPoint, InputOffset, FilterOffset, OutputOffset);
+
+/// Where an operator's arguments come from, one after the other in schema order.
+pub trait ArgumentReader<D: Domain> {
+    /// Why an argument could not be read.
+    type Error;
+    /// Reads a `Tensor`.
+    fn tensor(&mut self) -> Result<D::Tensor, Self::Error>;
+    /// Reads a `Tensor?`.
+    fn optional_tensor(&mut self) -> Result<Option<D::Tensor>, Self::Error>;
+    /// Reads an `int` or a `ScalarType`.
+    fn int<T: IntArgument>(&mut self) -> Result<T, Self::Error>;
+    /// Reads a `float`.
+    fn float(&mut self) -> Result<f64, Self::Error>;
+    /// Reads an `int[]`.
+    fn int_list(&mut self) -> Result<D::IntList, Self::Error>;
+}
+
+/// Where an operator's arguments go, one after the other in schema order.
+pub trait ArgumentWriter<D: Domain> {
+    /// Writes a `Tensor`.
+    fn tensor(&mut self, name: &'static str, value: &D::Tensor);
+    /// Writes a `Tensor?`.
+    fn optional_tensor(&mut self, name: &'static str, value: Option<&D::Tensor>);
+    /// Writes an `int` or a `ScalarType`.
+    fn int(&mut self, name: &'static str, value: i64);
+    /// Writes a `float`.
+    fn float(&mut self, name: &'static str, value: f64);
+    /// Writes an `int[]`.
+    fn int_list(&mut self, name: &'static str, value: &D::IntList);
+}
+
+/// A rule of an operator that its arguments break.
+///
+/// Small and without text, so that a device can return it; the host prints it with the argument's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The position of the offending argument in the schema; `out` is the last.
+    pub argument: u8,
+    /// What is wrong with it.
+    pub rule: Rule,
+}
+
+/// What can be wrong with an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// The element type is not one that the operator takes here.
+    DType,
+    /// The number of axes is wrong.
+    Rank,
+    /// The extents do not fit those of the other arguments.
+    Shape,
+    /// The number of elements or bytes exceeds what the kernels count with.
+    TooLarge,
+    /// A number is outside of its range.
+    Range,
+    /// A list has the wrong number of items.
+    Length,
+    /// Both forms of a constant are present.
+    BothForms,
+    /// The tensor must be a constant in the file.
+    NotConstant,
+    /// The scratch buffer is smaller than the kernel needs.
+    Scratch,
+    /// The output overlaps an operand that the kernel still reads.
+    Overlap,
+}
+
+impl Rule {
+    /// One clause that completes "argument `x` …".
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Rule::DType => "has an element type that the operator does not take",
+            Rule::Rank => "has the wrong number of axes",
+            Rule::Shape => "has extents that do not fit the other arguments",
+            Rule::TooLarge => "is larger than the kernels can count",
+            Rule::Range => "is outside of its range",
+            Rule::Length => "has the wrong number of items",
+            Rule::BothForms => "is present together with the other form of the same constant",
+            Rule::NotConstant => "must be a constant of the program",
+            Rule::Scratch => "is a smaller scratch buffer than the kernel needs",
+            Rule::Overlap => "overlaps another operand in memory",
+        }
+    }
+}
+
+/// Shorthand for rules: `Err` with the argument's position when `holds` is false.
+pub const fn require(holds: bool, argument: u8, rule: Rule) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { argument, rule }) }
+}

@@ -160,6 +160,8 @@ pub enum Rule {
     Scratch,
     /// The output overlaps an operand that the kernel still reads.
     Overlap,
+    /// The output is a constant of the program.
+    NotWritable,
 }
 
 impl Rule {
@@ -176,6 +178,7 @@ impl Rule {
             Rule::NotConstant => "must be a constant of the program",
             Rule::Scratch => "is a smaller scratch buffer than the kernel needs",
             Rule::Overlap => "overlaps another operand in memory",
+            Rule::NotWritable => "is a constant, which nothing may write",
         }
     }
 }

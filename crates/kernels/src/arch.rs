@@ -1,0 +1,13 @@
+//! The instruction sets' micro-operations.
+//!
+//! Each type is there on every machine. Where the build's instruction set is the type's own, it runs assembly;
+//! elsewhere it runs the portable model of that assembly, from [`model`], in the same loops.
+
+pub mod dsp;
+pub mod model;
+pub mod mve;
+pub mod scalar;
+
+pub use dsp::Dsp;
+pub use mve::Mve;
+pub use scalar::Scalar;

@@ -1,0 +1,145 @@
+//! The DSP extension: two 16-bit products per instruction.
+//!
+//! Bytes are widened in pairs: of four bytes `b0 b1 b2 b3` in a word, `SXTB16` gives `b0 b2` and, of the word rotated by
+//! eight bits, `b1 b3`. Both operands are widened alike, so the pairs meet without reordering; the
+//! input offset is added while widening (`SXTAB16`) at no cost.
+
+#![allow(unsafe_code, reason = "inline assembly")]
+
+use super::scalar::split_rows;
+use crate::micro::Micro;
+use cortado_contract::Isa;
+
+/// Cores with the DSP extension.
+#[derive(Clone, Copy, Debug)]
+pub struct Dsp;
+
+impl Micro for Dsp {
+    const ISA: Isa = Isa::Dsp;
+
+    #[inline(always)]
+    fn dot_4(lhs: &[i8], lhs_offset: i32, rhs: &[i8], accumulators: &mut [i32; 4]) {
+        let Some((rows, _)) = split_rows(rhs, lhs.len()) else { return };
+        let offsets = pair(lhs_offset);
+        let [mut a, mut b, mut c, mut d] = *accumulators;
+        let quads = rows[0].chunks_exact(4).zip(rows[1].chunks_exact(4));
+        let quads = quads.zip(rows[2].chunks_exact(4).zip(rows[3].chunks_exact(4)));
+        let mut lhs_quads = lhs.chunks_exact(4);
+        for (lhs, ((w0, w1), (w2, w3))) in lhs_quads.by_ref().zip(quads) {
+            let lhs = word(lhs);
+            let even = sxtab16(offsets, lhs);
+            let odd = sxtab16_ror8(offsets, lhs);
+            let add = |weights: &[i8], sum: i32| {
+                let weights = word(weights);
+                smlad(odd, sxtb16_ror8(weights), smlad(even, sxtb16(weights), sum))
+            };
+            a = add(w0, a);
+            b = add(w1, b);
+            c = add(w2, c);
+            d = add(w3, d);
+        }
+        let tail = lhs_quads.remainder();
+        for (sum, row) in [&mut a, &mut b, &mut c, &mut d].into_iter().zip(rows) {
+            let row = row.get(lhs.len() - tail.len()..).unwrap_or(&[]);
+            *sum = sum.wrapping_add(super::Scalar::dot(tail, lhs_offset, row));
+        }
+        *accumulators = [a, b, c, d];
+    }
+
+    #[inline(always)]
+    fn dot(lhs: &[i8], lhs_offset: i32, rhs: &[i8]) -> i32 {
+        let offsets = pair(lhs_offset);
+        let mut sum = 0;
+        let mut lhs_quads = lhs.chunks_exact(4);
+        let mut rhs_quads = rhs.chunks_exact(4);
+        for (lhs, weights) in lhs_quads.by_ref().zip(rhs_quads.by_ref()) {
+            let (lhs, weights) = (word(lhs), word(weights));
+            sum = smlad(sxtab16(offsets, lhs), sxtb16(weights), sum);
+            sum = smlad(sxtab16_ror8(offsets, lhs), sxtb16_ror8(weights), sum);
+        }
+        let tail = super::Scalar::dot(lhs_quads.remainder(), lhs_offset, rhs_quads.remainder());
+        sum.wrapping_add(tail)
+    }
+}
+
+/// An offset in both halfwords.
+#[inline(always)]
+fn pair(offset: i32) -> u32 {
+    (offset as u32 & 0xffff) * 0x0001_0001
+}
+
+/// Four bytes as a word, the first one lowest.
+#[inline(always)]
+fn word(bytes: &[i8]) -> u32 {
+    match *bytes {
+        [a, b, c, d] => u32::from_le_bytes([a as u8, b as u8, c as u8, d as u8]),
+        _ => 0,
+    }
+}
+
+macro_rules! instruction {
+    ($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $text:literal, $model:expr) => {
+        $(#[$doc])*
+        #[inline(always)]
+        fn $name($($arg: $ty),*) -> $out {
+            #[cfg(cortado_isa = "dsp")]
+            {
+                let out: $out;
+                // SAFETY: one data-processing instruction on registers, which the build's target has.
+                unsafe {
+                    core::arch::asm!($text, $($arg = in(reg) $arg,)* out = lateout(reg) out,
+                        options(pure, nomem, nostack, preserves_flags));
+                }
+                out
+            }
+            #[cfg(not(cortado_isa = "dsp"))]
+            {
+                $model
+            }
+        }
+    };
+}
+
+instruction! {
+    /// Bytes 0 and 2.
+    sxtb16(value: u32) -> u32 = "sxtb16 {out}, {value}", super::model::sxtb16(value)
+}
+instruction! {
+    /// Bytes 1 and 3.
+    sxtb16_ror8(value: u32) -> u32 = "sxtb16 {out}, {value}, ror #8", super::model::sxtb16(value.rotate_right(8))
+}
+instruction! {
+    /// Bytes 0 and 2, added to a pair.
+    sxtab16(addend: u32, value: u32) -> u32 = "sxtab16 {out}, {addend}, {value}", super::model::sxtab16(addend, value)
+}
+instruction! {
+    /// Bytes 1 and 3, added to a pair.
+    sxtab16_ror8(addend: u32, value: u32) -> u32 = "sxtab16 {out}, {addend}, {value}, ror #8",
+    super::model::sxtab16(addend, value.rotate_right(8))
+}
+instruction! {
+    /// Two products added to an accumulator.
+    smlad(a: u32, b: u32, sum: i32) -> i32 = "smlad {out}, {a}, {b}, {sum}", super::model::smlad(a, b, sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_meet() {
+        let lhs = word(&[1, -2, 3, -128]);
+        let rhs = word(&[-128, 127, 5, -7]);
+        let sum = smlad(
+            sxtab16_ror8(pair(128), lhs),
+            sxtb16_ror8(rhs),
+            smlad(sxtab16(pair(128), lhs), sxtb16(rhs), 10),
+        );
+        assert_eq!(sum, 10 + (1 + 128) * -128 + (-2 + 128) * 127 + (3 + 128) * 5);
+    }
+
+    #[test]
+    fn smlad_wraps() {
+        assert_eq!(smlad(0x8000_8000, 0x8000_8000, 0), i32::MIN);
+    }
+}

@@ -1,0 +1,143 @@
+//! Helium: sixteen 8-bit products per instruction, in loops whose tail is predicated by the hardware.
+//!
+//! `VMLADAVA` has no input offset. With a kernel sum none is needed; with a plain bias the offset's share is added
+//! afterwards from the sum of the weights, which is the same number in wrapping arithmetic.
+
+#![allow(unsafe_code, reason = "inline assembly")]
+
+use super::scalar::split_rows;
+use crate::micro::Micro;
+use cortado_contract::Isa;
+
+/// Cores with Helium.
+#[derive(Clone, Copy, Debug)]
+pub struct Mve;
+
+impl Micro for Mve {
+    const ISA: Isa = Isa::Mve;
+
+    #[inline(always)]
+    fn dot_4(lhs: &[i8], lhs_offset: i32, rhs: &[i8], accumulators: &mut [i32; 4]) {
+        let Some((rows, _)) = split_rows(rhs, lhs.len()) else { return };
+        multiply_4(lhs, rows, accumulators);
+        if lhs_offset != 0 {
+            for (sum, row) in accumulators.iter_mut().zip(rows) {
+                *sum = sum.wrapping_add(lhs_offset.wrapping_mul(Self::sum(row)));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn dot(lhs: &[i8], lhs_offset: i32, rhs: &[i8]) -> i32 {
+        let length = lhs.len().min(rhs.len());
+        let (Some(lhs), Some(rhs)) = (lhs.get(..length), rhs.get(..length)) else { return 0 };
+        let product = multiply(lhs, rhs);
+        if lhs_offset == 0 {
+            return product;
+        }
+        product.wrapping_add(lhs_offset.wrapping_mul(Self::sum(rhs)))
+    }
+
+    #[inline(always)]
+    fn sum(values: &[i8]) -> i32 {
+        #[cfg(cortado_isa = "mve")]
+        {
+            let mut sum = 0i32;
+            // SAFETY: the tail-predicated loop reads exactly `values.len()` bytes from `values.as_ptr()` and writes
+            // only the registers named here.
+            unsafe {
+                core::arch::asm!(
+                    "wlstp.8 lr, {count}, 2f",
+                    "1:",
+                    "vldrb.8 q0, [{values}], #16",
+                    "vaddva.s8 r2, q0",
+                    "letp lr, 1b",
+                    "2:",
+                    count = in(reg) values.len(),
+                    values = inout(reg) values.as_ptr() => _,
+                    inout("r2") sum,
+                    out("lr") _, out("q0") _,
+                    options(pure, readonly, nostack),
+                );
+            }
+            sum
+        }
+        #[cfg(not(cortado_isa = "mve"))]
+        super::model::vaddva_s8(values)
+    }
+}
+
+/// Adds the products of `lhs` with each of four rows of the same length.
+#[inline(always)]
+fn multiply_4(lhs: &[i8], rows: [&[i8]; 4], accumulators: &mut [i32; 4]) {
+    debug_assert!(rows.iter().all(|row| row.len() == lhs.len()));
+    #[cfg(cortado_isa = "mve")]
+    {
+        let [mut a, mut b, mut c, mut d] = *accumulators;
+        // SAFETY: `split_rows` makes each row as long as `lhs`; the tail-predicated loop reads exactly that many bytes
+        // from each pointer and writes only the registers named here. Accumulators of `VMLADAVA` must be even registers.
+        unsafe {
+            core::arch::asm!(
+                "wlstp.8 lr, {count}, 2f",
+                "1:",
+                "vldrb.8 q0, [{lhs}], #16",
+                "vldrb.8 q1, [{row0}], #16",
+                "vmladava.s8 r2, q0, q1",
+                "vldrb.8 q2, [{row1}], #16",
+                "vmladava.s8 r4, q0, q2",
+                "vldrb.8 q1, [{row2}], #16",
+                "vmladava.s8 r8, q0, q1",
+                "vldrb.8 q2, [{row3}], #16",
+                "vmladava.s8 r10, q0, q2",
+                "letp lr, 1b",
+                "2:",
+                count = in(reg) lhs.len(),
+                lhs = inout(reg) lhs.as_ptr() => _,
+                row0 = inout(reg) rows[0].as_ptr() => _,
+                row1 = inout(reg) rows[1].as_ptr() => _,
+                row2 = inout(reg) rows[2].as_ptr() => _,
+                row3 = inout(reg) rows[3].as_ptr() => _,
+                inout("r2") a, inout("r4") b, inout("r8") c, inout("r10") d,
+                out("lr") _, out("q0") _, out("q1") _, out("q2") _,
+                options(pure, readonly, nostack),
+            );
+        }
+        *accumulators = [a, b, c, d];
+    }
+    #[cfg(not(cortado_isa = "mve"))]
+    for (sum, row) in accumulators.iter_mut().zip(rows) {
+        *sum = super::model::vmladava_s8(lhs, row, *sum);
+    }
+}
+
+/// The product of two rows of the same length.
+#[inline(always)]
+fn multiply(lhs: &[i8], rhs: &[i8]) -> i32 {
+    debug_assert_eq!(lhs.len(), rhs.len());
+    #[cfg(cortado_isa = "mve")]
+    {
+        let mut sum = 0i32;
+        // SAFETY: `Mve::dot` cuts both rows to the same length; the tail-predicated loop reads exactly that many bytes
+        // from each pointer and writes only the registers named here.
+        unsafe {
+            core::arch::asm!(
+                "wlstp.8 lr, {count}, 2f",
+                "1:",
+                "vldrb.8 q0, [{lhs}], #16",
+                "vldrb.8 q1, [{rhs}], #16",
+                "vmladava.s8 r2, q0, q1",
+                "letp lr, 1b",
+                "2:",
+                count = in(reg) lhs.len(),
+                lhs = inout(reg) lhs.as_ptr() => _,
+                rhs = inout(reg) rhs.as_ptr() => _,
+                inout("r2") sum,
+                out("lr") _, out("q0") _, out("q1") _,
+                options(pure, readonly, nostack),
+            );
+        }
+        sum
+    }
+    #[cfg(not(cortado_isa = "mve"))]
+    super::model::vmladava_s8(lhs, rhs, 0)
+}

@@ -1,0 +1,51 @@
+//! Integers to real numbers at the border of a program.
+
+use super::require_disjoint;
+use crate::memory::{Location, Memory};
+use crate::micro::{Integer, Micro};
+use crate::operand::Loaded;
+use core::fmt::Debug;
+use cortado_contract::DType;
+use cortado_contract::ops::DequantizePerTensor;
+use cortado_contract::ops::dequantize_per_tensor::argument;
+use cortado_contract::quant::ZeroPoint;
+use cortado_contract::value::{IntList, TensorMeta, Violation};
+
+/// Input, output, count, scale; the zero point is in word 0.
+pub const STATE_WORDS: usize = 5;
+
+pub(super) fn prepare<L: IntList + Clone + Debug>(
+    arguments: &DequantizePerTensor<Loaded<L>>,
+    _program: &[u8],
+    state: &mut [u32],
+) -> Result<(), Violation> {
+    require_disjoint(&arguments.out, argument::out, &[Some(&arguments.input)])?;
+    if let [head, words @ ..] = state {
+        *head |=
+            u32::from(arguments.dtype.scalar_type()) << 8 | (arguments.zero_point.0 as u32) << 16;
+        words.copy_from_slice(&[
+            Location::to_word(Some(arguments.input.location)),
+            Location::to_word(Some(arguments.out.location)),
+            arguments.input.element_count().unwrap_or(0),
+            (arguments.scale as f32).to_bits(),
+        ]);
+    }
+    Ok(())
+}
+
+pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    match DType::from_scalar_type(i64::from(state.first()? >> 8 & 0xff))? {
+        DType::I8 => execute_as::<M, i8>(state, memory),
+        DType::U8 => execute_as::<M, u8>(state, memory),
+        DType::I16 => execute_as::<M, i16>(state, memory),
+        _ => None,
+    }
+}
+
+fn execute_as<M: Micro, T: Integer>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    let [head, input, out, count, scale] = *<&[u32; STATE_WORDS]>::try_from(state).ok()?;
+    let (reader, out) = memory.write::<f32>(Location::from_word(out)?, count as usize)?;
+    let input = reader.read::<T>(Location::from_word(input)?, count as usize)?;
+    M::dequantize(input, f32::from_bits(scale), ZeroPoint(head as i32 >> 16), out);
+    Some(())
+}

@@ -1,0 +1,61 @@
+//! Operands as a loader sees them: type, extents and location.
+
+use crate::memory::Location;
+use cortado_contract::DType;
+use cortado_contract::value::{Domain, IntList, TensorMeta};
+
+/// The most axes that a tensor may have.
+pub const MAX_RANK: usize = 6;
+
+/// A tensor of a program that is being loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadedTensor {
+    /// The element type.
+    pub dtype: DType,
+    /// The number of axes; at most [`MAX_RANK`].
+    pub rank: u8,
+    /// The extents in logical order; 0 past the last axis.
+    pub dims: [u32; MAX_RANK],
+    /// Where the elements are. The loader has checked that all of them lie inside of the arena or the file.
+    pub location: Location,
+}
+
+impl LoadedTensor {
+    /// The size of all elements in bytes, or `None` when it does not fit 32 bits.
+    pub fn size_bytes(&self) -> Option<u32> {
+        self.element_count()?.checked_mul(self.dtype.size_bytes())
+    }
+
+    /// Whether both tensors lie in the arena or both in the file, and share a byte there.
+    pub fn overlaps(&self, other: &LoadedTensor) -> bool {
+        let range = |tensor: &LoadedTensor| {
+            let start = tensor.location.offset_bytes();
+            start..start.saturating_add(tensor.size_bytes().unwrap_or(u32::MAX) as usize)
+        };
+        let (a, b) = (range(self), range(other));
+        self.location.is_constant() == other.location.is_constant()
+            && a.start < b.end
+            && b.start < a.end
+    }
+}
+
+impl TensorMeta for LoadedTensor {
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+    fn rank(&self) -> usize {
+        usize::from(self.rank)
+    }
+    fn dim(&self, axis: usize) -> u32 {
+        self.dims.get(axis).copied().unwrap_or(0)
+    }
+}
+
+/// The domain of a program that is being loaded; `L` reads the file's lists.
+#[derive(Clone, Copy, Debug)]
+pub struct Loaded<L>(core::marker::PhantomData<L>);
+
+impl<L: IntList + Clone + core::fmt::Debug> Domain for Loaded<L> {
+    type Tensor = LoadedTensor;
+    type IntList = L;
+}

@@ -213,6 +213,9 @@ impl crate::value::TensorMeta for Nowhere {
     fn dim(&self, _: usize) -> u32 {
         match *self {}
     }
+    fn dim_order(&self, _: usize) -> usize {
+        match *self {}
+    }
 }
 
 impl crate::value::IntList for Nowhere {

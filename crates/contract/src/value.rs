@@ -22,6 +22,29 @@ pub trait TensorMeta {
     fn rank(&self) -> usize;
     /// The extent of an axis counted from the first, in logical order (NCHW for images); 0 past the last.
     fn dim(&self, axis: usize) -> u32;
+    /// The axis at a position of the memory order, outermost first: `[0, 2, 3, 1]` is NHWC memory of an NCHW tensor.
+    fn dim_order(&self, position: usize) -> usize;
+
+    /// Whether elements follow each other in memory in logical order; axes of extent 1 may stand anywhere.
+    fn is_row_major(&self) -> bool {
+        let mut least = 0;
+        (0..self.rank())
+            .map(|position| self.dim_order(position))
+            .filter(|axis| self.dim(*axis) != 1)
+            .all(|axis| {
+                let ascends = axis >= least;
+                least = axis;
+                ascends
+            })
+    }
+
+    /// Whether both tensors have the same extents and the same order in memory.
+    fn same_layout(&self, other: &impl TensorMeta) -> bool {
+        self.same_shape(other)
+            && (self.is_row_major() && other.is_row_major()
+                || (0..self.rank())
+                    .all(|position| self.dim_order(position) == other.dim_order(position)))
+    }
 
     /// The number of elements, or `None` when it does not fit 32 bits.
     fn element_count(&self) -> Option<u32> {
@@ -146,6 +169,8 @@ pub enum Rule {
     Rank,
     /// The extents do not fit those of the other arguments.
     Shape,
+    /// The order of the axes in memory is not one that the operator takes.
+    Layout,
     /// The number of elements or bytes exceeds what the kernels count with.
     TooLarge,
     /// A number is outside of its range.
@@ -171,6 +196,7 @@ impl Rule {
             Rule::DType => "has an element type that the operator does not take",
             Rule::Rank => "has the wrong number of axes",
             Rule::Shape => "has extents that do not fit the other arguments",
+            Rule::Layout => "has its axes in an order in memory that the operator does not take",
             Rule::TooLarge => "is larger than the kernels can count",
             Rule::Range => "is outside of its range",
             Rule::Length => "has the wrong number of items",

@@ -16,6 +16,8 @@ pub struct LoadedTensor {
     pub rank: u8,
     /// The extents in logical order; 0 past the last axis.
     pub dims: [u32; MAX_RANK],
+    /// The axes in memory order, outermost first: a permutation of `0..rank`; anything past that.
+    pub dim_order: [u8; MAX_RANK],
     /// Where the elements are. The loader has checked that all of them lie inside of the arena or the file.
     pub location: Location,
 }
@@ -48,6 +50,9 @@ impl TensorMeta for LoadedTensor {
     }
     fn dim(&self, axis: usize) -> u32 {
         self.dims.get(axis).copied().unwrap_or(0)
+    }
+    fn dim_order(&self, position: usize) -> usize {
+        self.dim_order.get(position).copied().map_or(0, usize::from)
     }
 }
 

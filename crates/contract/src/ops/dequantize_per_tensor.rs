@@ -1,7 +1,7 @@
 //! `cortex_m::dequantize_per_tensor`: integers to real numbers, at the border of a program.
 
-use super::quantize_per_tensor::check_range;
 use super::Rules;
+use super::quantize_per_tensor::check_range;
 use crate::DType;
 use crate::quant::{ZeroPoint, dequantize};
 use crate::value::{Domain, Rule, TensorMeta, Violation, require};
@@ -32,6 +32,7 @@ impl<D: Domain> Rules for DequantizePerTensor<D> {
         require(self.input.element_count().is_some(), argument::input, Rule::TooLarge)?;
         require(self.out.dtype() == DType::F32, argument::out, Rule::DType)?;
         require(self.out.same_shape(&self.input), argument::out, Rule::Shape)?;
+        require(self.out.same_layout(&self.input), argument::out, Rule::Layout)?;
         let scale = self.scale as f32;
         require(scale > 0.0 && scale.is_finite(), argument::scale, Rule::Range)?;
         check_range(

@@ -32,6 +32,7 @@ impl<D: Domain> Rules for QuantizePerTensor<D> {
         require(self.input.element_count().is_some(), argument::input, Rule::TooLarge)?;
         require(self.out.dtype() == self.dtype, argument::out, Rule::DType)?;
         require(self.out.same_shape(&self.input), argument::out, Rule::Shape)?;
+        require(self.out.same_layout(&self.input), argument::out, Rule::Layout)?;
         let inverse = inverse_scale(self.scale);
         require(inverse > 0.0 && inverse.is_finite(), argument::scale, Rule::Range)?;
         check_range(

@@ -112,6 +112,7 @@ pub(super) fn check_tensors<T: TensorMeta>(tensors: LinearTensors<'_, T>) -> Res
         let fits = tensor.element_count().is_some_and(|count| count <= i32::MAX as u32);
         require(fits, argument, Rule::TooLarge)?;
         require(tensor.last_dim() <= MAX_FEATURES, argument, Rule::TooLarge)?;
+        require(tensor.is_row_major(), argument, Rule::Layout)?;
     }
     for (argument, constant) in [(argument::bias, bias), (argument::kernel_sum, kernel_sum)] {
         let Some(constant) = constant else { continue };

@@ -4,8 +4,8 @@
 //! layer with one factor per output feature therefore has an operator of its own here: a runtime that does not
 //! know it refuses the program, where the other operator would be computed wrongly without a sign.
 
-use super::quantized_linear::{LinearTensors, check_activation, check_offsets, check_tensors};
 use super::Rules;
+use super::quantized_linear::{LinearTensors, check_activation, check_offsets, check_tensors};
 use crate::DType;
 use crate::layout::ConstantForm;
 use crate::quant::{FilterOffset, InputOffset, OutputOffset};

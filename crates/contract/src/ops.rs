@@ -7,14 +7,16 @@
 use crate::layout::ConstantForm;
 use crate::value::{Domain, Violation};
 
-/// Calls a macro with every operator as `Variant = module`, in a fixed order.
+/// Calls a macro with every operator as `Variant = module,`, in a fixed order; tokens after the macro's name are passed
+/// on before the list.
 ///
 /// `Variant` is the argument struct's name and the variant of [`OperatorKind`] and [`Operator`]; `module` is the
 /// file's name in every crate that has one file per operator.
 #[macro_export]
 macro_rules! for_each_operator {
-    ($callback:path) => {
+    ($callback:path $(, $context:tt)*) => {
         $callback! {
+            $($context)*
             QuantizePerTensor = quantize_per_tensor,
             DequantizePerTensor = dequantize_per_tensor,
             QuantizedLinear = quantized_linear,

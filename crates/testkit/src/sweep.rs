@@ -1,0 +1,24 @@
+//! Seeded cases per operator, held against the contract's reference.
+//!
+//! Extents sweep around every tile edge of the kernels (4 rows of weights, 4 or 16 products at a time), parameters around their
+//! limits. The lists fit a board with 16 KiB of RAM.
+
+use cortado_contract::for_each_operator;
+
+/// The memory that the largest case needs.
+pub const MEMORY_BYTES: usize = 8 * 1024;
+
+macro_rules! declare_sweeps {
+    ($($variant:ident = $module:ident,)*) => {
+        $(pub mod $module;)*
+
+        /// Runs the cases of every operator on the kernels of `M`.
+        pub fn run_all<M: cortado_kernels::Micro>(
+            workspace: &mut crate::Workspace<'_>,
+            suite: &mut crate::Suite,
+        ) {
+            $($module::run::<M>(workspace, suite);)*
+        }
+    };
+}
+for_each_operator!(declare_sweeps);

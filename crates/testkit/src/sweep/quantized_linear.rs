@@ -1,0 +1,111 @@
+//! Fully connected layers with one rescaling factor.
+
+use crate::random::Random;
+use crate::suite::What;
+use crate::suite::{Failure, Suite, compare};
+use crate::workspace::Workspace;
+use cortado_contract::ops::quantized_linear::{
+    LinearConstants, LinearParams, LinearShape, Rescale, kernel_sums, reference,
+};
+use cortado_contract::quant::{Activation, FilterOffset, InputOffset, OutputOffset, Requantize};
+use cortado_kernels::Micro;
+use cortado_kernels::generic::quantized_linear::linear_s8;
+
+const IN_FEATURES: &[usize] = &[0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 48, 67];
+const OUT_FEATURES: &[usize] = &[1, 2, 3, 4, 5, 7, 8, 9, 12];
+const ROWS: &[usize] = &[0, 1, 2, 3];
+
+/// Runs all cases on the kernels of `M`.
+pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
+    sweep::<M>(workspace, suite, "cortex_m::quantized_linear", false);
+}
+
+/// The cases, with one factor or with one per output feature.
+pub(super) fn sweep<M: Micro>(
+    workspace: &mut Workspace<'_>,
+    suite: &mut Suite,
+    operator: &'static str,
+    per_channel: bool,
+) {
+    let mut seed = 1;
+    for &rows in ROWS {
+        for &in_features in IN_FEATURES {
+            for &out_features in OUT_FEATURES {
+                let shape = LinearShape { rows, in_features, out_features };
+                for is_kernel_sum in [false, true] {
+                    let what = case::<M>(workspace, shape, seed, is_kernel_sum, per_channel);
+                    suite.record(what.map(|what| Failure {
+                        operator,
+                        case: if is_kernel_sum { "kernel_sum" } else { "bias" },
+                        seed,
+                        shape: [rows, in_features, out_features, 0],
+                        what,
+                    }));
+                    seed += 1;
+                }
+            }
+        }
+    }
+}
+
+fn case<M: Micro>(
+    workspace: &mut Workspace<'_>,
+    shape: LinearShape,
+    seed: u32,
+    is_kernel_sum: bool,
+    per_channel: bool,
+) -> Option<What> {
+    let LinearShape { rows, in_features, out_features } = shape;
+    let mut random = Random::new(seed);
+    let mut memory = workspace.start();
+    let input = memory.take::<i8>(rows * in_features);
+    let weights = memory.take::<i8>(out_features * in_features);
+    random.fill_i8(input);
+    random.fill_i8(weights);
+    let bias = memory.take::<i32>(out_features);
+    // Every fourth case wraps around in 32 bits, the others stay where layers are.
+    let limit = if seed.is_multiple_of(4) { i32::MAX } else { 1 << 18 };
+    bias.iter_mut().for_each(|bias| *bias = random.between(-limit, limit));
+    let bias = if seed.is_multiple_of(5) { None } else { Some(&*bias) };
+    let input_offset = InputOffset(random.between(-127, 128));
+    // Compilers write 0; files may hold anything.
+    let filter_offset =
+        FilterOffset(if seed.is_multiple_of(3) { random.between(-127, 128) } else { 0 });
+    let sums = memory.take::<i32>(out_features);
+    kernel_sums(in_features, weights, input_offset, filter_offset, bias, sums);
+    let constants =
+        if is_kernel_sum { LinearConstants::KernelSum(sums) } else { LinearConstants::Bias(bias) };
+    let shift_max = if seed.is_multiple_of(7) { 8 } else { -5 };
+    let multipliers = memory.take::<i32>(out_features);
+    multipliers.iter_mut().for_each(|multiplier| *multiplier = random.between(1 << 30, i32::MAX));
+    let shifts = memory.take::<i32>(out_features);
+    shifts.iter_mut().for_each(|shift| *shift = random.between(-14, shift_max));
+    let (min, max) = (random.between(-128, 127), random.between(-128, 127));
+    let activation = if seed.is_multiple_of(2) {
+        Activation::INT8
+    } else {
+        Activation { min: min.min(max), max: min.max(max) }
+    };
+    let params = LinearParams {
+        input_offset,
+        filter_offset,
+        output_offset: OutputOffset(random.between(-128, 127)),
+        constants,
+        rescale: if per_channel {
+            Rescale::PerChannel { multipliers, shifts }
+        } else {
+            Rescale::PerTensor(Requantize { multiplier: multipliers[0], shift: shifts[0] })
+        },
+        activation,
+    };
+    let expected = memory.take::<i8>(rows * out_features);
+    reference(shape, &params, input, weights, expected);
+    let out = memory.guarded::<i8>(rows * out_features, seed as u8);
+    let Some(()) = linear_s8::<M>(shape, &params, input, weights, out.values) else {
+        return Some(What::Refused);
+    };
+    if !out.is_intact() {
+        return Some(What::Guard);
+    }
+    compare(out.values, expected)
+}

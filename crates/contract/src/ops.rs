@@ -5,6 +5,7 @@
 //! [`for_each_operator!`] is the list; dispatch, decoding, tests and the table in the docs expand from it.
 
 use crate::layout::ConstantForm;
+use crate::target::Isa;
 use crate::value::{Domain, Violation};
 
 /// Calls a macro with every operator as `Variant = module,`, in a fixed order; tokens after the macro's name are passed
@@ -37,6 +38,20 @@ pub trait Rules {
     fn constant_form(&self) -> Option<ConstantForm> {
         None
     }
+
+    /// The bytes of each scratch buffer that ExecuTorch's kernels for `isa` ask for, in the order of the scratch arguments.
+    ///
+    /// The compiler writes buffers of these sizes, so that a program also runs there. Cortado's kernels need no more; what
+    /// they need is checked when an operator is prepared.
+    fn scratch_bytes(&self, isa: Isa) -> [u32; 2] {
+        let _ = isa;
+        [0, 0]
+    }
+
+    /// The multiply-accumulates of one execution, padding included; 0 for operators without sums of products.
+    fn multiply_accumulates(&self) -> u64 {
+        0
+    }
 }
 
 macro_rules! declare_operators {
@@ -58,6 +73,11 @@ macro_rules! declare_operators {
             /// The operator's name as ExecuTorch writes it, without the overload.
             pub const fn name(self) -> &'static str {
                 match self { $(OperatorKind::$variant => $variant::<Nowhere>::NAME),* }
+            }
+
+            /// The operator's overload: `out`, or a longer name that ends in it.
+            pub const fn overload(self) -> &'static str {
+                match self { $(OperatorKind::$variant => $variant::<Nowhere>::OVERLOAD),* }
             }
 
             /// The operator's schema: names, types and order of its arguments.
@@ -105,6 +125,14 @@ macro_rules! declare_operators {
 
             fn constant_form(&self) -> Option<ConstantForm> {
                 match self { $(Operator::$variant(arguments) => arguments.constant_form()),* }
+            }
+
+            fn scratch_bytes(&self, isa: Isa) -> [u32; 2] {
+                match self { $(Operator::$variant(arguments) => arguments.scratch_bytes(isa)),* }
+            }
+
+            fn multiply_accumulates(&self) -> u64 {
+                match self { $(Operator::$variant(arguments) => arguments.multiply_accumulates()),* }
             }
         }
     };
@@ -156,8 +184,12 @@ pub mod kind {
         OptionalTensor(Option<D::Tensor>), optional_tensor, |value| value.as_ref();
         /// `float`.
         Float(f64), float, |value| *value;
+        /// `bool`.
+        Bool(bool), bool, |value| *value;
         /// `int[]`.
         IntList(D::IntList), int_list, |value| value;
+        /// `Tensor[]`.
+        TensorList(D::TensorList), tensor_list, |value| value;
     }
 
     /// `int`, held as a type of its own.
@@ -174,20 +206,35 @@ pub mod kind {
         }
     }
 
+    /// `int?`.
+    #[derive(Clone, Copy, Debug)]
+    pub enum OptionalInt {}
+
+    impl Kind for OptionalInt {
+        type Of<D: Domain> = Option<i64>;
+        fn read<D: Domain, R: ArgumentReader<D>>(reader: &mut R) -> Result<Option<i64>, R::Error> {
+            reader.optional_int()
+        }
+        fn write<D: Domain, W: ArgumentWriter<D>>(
+            writer: &mut W,
+            name: &'static str,
+            value: &Option<i64>,
+        ) {
+            writer.optional_int(name, *value);
+        }
+    }
+
     /// `ScalarType`.
     pub type ScalarType = Int<DType>;
 }
 
-/// The overload that every operator here has: the result is written to the last argument.
-pub const OVERLOAD: &str = "out";
-
 impl OperatorKind {
     /// The operator with this name and overload.
     pub fn from_name(name: &str, overload: &str) -> Option<OperatorKind> {
-        if overload != OVERLOAD {
-            return None;
-        }
-        OperatorKind::ALL.iter().copied().find(|kind| kind.name() == name)
+        OperatorKind::ALL
+            .iter()
+            .copied()
+            .find(|kind| kind.name() == name && kind.overload() == overload)
     }
 
     /// The position of an argument in the schema.
@@ -203,6 +250,16 @@ pub enum Nowhere {}
 impl Domain for Nowhere {
     type Tensor = Nowhere;
     type IntList = Nowhere;
+    type TensorList = Nowhere;
+}
+
+impl crate::value::TensorList<Nowhere> for Nowhere {
+    fn len(&self) -> usize {
+        match *self {}
+    }
+    fn get(&self, _: usize) -> Option<Nowhere> {
+        match *self {}
+    }
 }
 
 impl crate::value::TensorMeta for Nowhere {
@@ -231,12 +288,12 @@ impl crate::value::IntList for Nowhere {
 
 /// Declares an operator's argument struct with its name, schema, decoder and encoder.
 ///
-/// Arguments are `name: Kind`, in schema order, without the trailing `out`; the kinds are those of [`kind`]. The
+/// The name is followed by `.overload` unless the overload is `out`. Arguments are `name: Kind`, in schema order, without the trailing `out`; the kinds are those of [`kind`]. The
 /// positions of the arguments are constants in a module `argument`.
 macro_rules! operator {
     (
         $(#[$doc:meta])*
-        $name:ident = $torch_name:literal {
+        $name:ident = $torch_name:literal $(. $overload:ident)? {
             $($(#[$field_doc:meta])* $field:ident : $kind:ident $(<$ty:ty>)?,)*
         }
     ) => {
@@ -251,9 +308,11 @@ macro_rules! operator {
         impl<D: $crate::value::Domain> $name<D> {
             /// The operator's name, as ExecuTorch writes it.
             pub const NAME: &'static str = $torch_name;
+            /// The operator's overload.
+            pub const OVERLOAD: &'static str = operator!(@overload $($overload)?);
             /// The operator's schema.
             pub const SCHEMA: &'static str = concat!(
-                $torch_name, ".out(",
+                $torch_name, ".", operator!(@overload $($overload)?), "(",
                 $(operator!(@schema $kind), " ", stringify!($field), ", ",)*
                 "*, Tensor(a!) out) -> Tensor(a!)"
             );
@@ -280,10 +339,16 @@ macro_rules! operator {
         operator!(@positions $($field)* out);
     };
 
+    (@overload) => { "out" };
+    (@overload $overload:ident) => { stringify!($overload) };
+
     (@schema Tensor) => { "Tensor" };
     (@schema OptionalTensor) => { "Tensor?" };
     (@schema Float) => { "float" };
+    (@schema Bool) => { "bool" };
     (@schema IntList) => { "int[]" };
+    (@schema TensorList) => { "Tensor[]" };
+    (@schema OptionalInt) => { "int?" };
     (@schema ScalarType) => { "ScalarType" };
     (@schema Int) => { "int" };
 
@@ -310,7 +375,7 @@ mod tests {
     #[test]
     fn operators_are_found_by_name() {
         for kind in OperatorKind::ALL {
-            assert_eq!(OperatorKind::from_name(kind.name(), "out"), Some(*kind));
+            assert_eq!(OperatorKind::from_name(kind.name(), kind.overload()), Some(*kind));
             assert_eq!(OperatorKind::from_name(kind.name(), "default"), None);
             assert_eq!(kind.argument_names().last(), Some(&"out"));
         }

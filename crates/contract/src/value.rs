@@ -12,6 +12,8 @@ pub trait Domain: Clone + Debug {
     type Tensor: TensorMeta + Clone + Debug;
     /// An `int[]` argument.
     type IntList: IntList + Clone + Debug;
+    /// A `Tensor[]` argument.
+    type TensorList: TensorList<Self::Tensor> + Clone + Debug;
 }
 
 /// Type and extent of a tensor.
@@ -25,25 +27,35 @@ pub trait TensorMeta {
     /// The axis at a position of the memory order, outermost first: `[0, 2, 3, 1]` is NHWC memory of an NCHW tensor.
     fn dim_order(&self, position: usize) -> usize;
 
-    /// Whether elements follow each other in memory in logical order; axes of extent 1 may stand anywhere.
-    fn is_row_major(&self) -> bool {
-        let mut least = 0;
-        (0..self.rank())
+    /// Whether memory holds the axes in this order, outermost first; axes of extent 1 may stand anywhere.
+    fn is_ordered_as(&self, order: impl IntoIterator<Item = usize>) -> bool {
+        let mut wanted = order.into_iter().filter(|axis| self.dim(*axis) != 1);
+        let mut found = (0..self.rank())
             .map(|position| self.dim_order(position))
-            .filter(|axis| self.dim(*axis) != 1)
-            .all(|axis| {
-                let ascends = axis >= least;
-                least = axis;
-                ascends
-            })
+            .filter(|axis| self.dim(*axis) != 1);
+        loop {
+            match (found.next(), wanted.next()) {
+                (None, None) => return true,
+                (found, wanted) if found == wanted => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// Whether elements follow each other in memory in logical order.
+    fn is_row_major(&self) -> bool {
+        self.is_ordered_as(0..self.rank())
+    }
+
+    /// Whether this is an image (logical order NCHW) whose memory is NHWC.
+    fn is_channels_last(&self) -> bool {
+        self.rank() == 4 && self.is_ordered_as([0, 2, 3, 1])
     }
 
     /// Whether both tensors have the same extents and the same order in memory.
     fn same_layout(&self, other: &impl TensorMeta) -> bool {
         self.same_shape(other)
-            && (self.is_row_major() && other.is_row_major()
-                || (0..self.rank())
-                    .all(|position| self.dim_order(position) == other.dim_order(position)))
+            && self.is_ordered_as((0..other.rank()).map(|position| other.dim_order(position)))
     }
 
     /// The number of elements, or `None` when it does not fit 32 bits.
@@ -78,6 +90,18 @@ pub trait IntList {
     }
 }
 
+/// A `Tensor[]` argument.
+pub trait TensorList<T> {
+    /// The number of tensors.
+    fn len(&self) -> usize;
+    /// The tensor at `index`, or `None` past the end or when it cannot be read.
+    fn get(&self, index: usize) -> Option<T>;
+    /// Whether there are no tensors.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// A scalar argument type that is written as `int` in a schema.
 pub trait IntArgument: Sized {
     /// The value behind a file's 64-bit integer, or `None` when it is out of range.
@@ -92,6 +116,15 @@ impl IntArgument for i32 {
     }
     fn to_i64(&self) -> i64 {
         i64::from(*self)
+    }
+}
+
+impl IntArgument for i64 {
+    fn from_i64(value: i64) -> Option<Self> {
+        Some(value)
+    }
+    fn to_i64(&self) -> i64 {
+        *self
     }
 }
 
@@ -128,10 +161,16 @@ pub trait ArgumentReader<D: Domain> {
     fn optional_tensor(&mut self) -> Result<Option<D::Tensor>, Self::Error>;
     /// Reads an `int` or a `ScalarType`.
     fn int<T: IntArgument>(&mut self) -> Result<T, Self::Error>;
+    /// Reads an `int?`.
+    fn optional_int<T: IntArgument>(&mut self) -> Result<Option<T>, Self::Error>;
     /// Reads a `float`.
     fn float(&mut self) -> Result<f64, Self::Error>;
+    /// Reads a `bool`.
+    fn bool(&mut self) -> Result<bool, Self::Error>;
     /// Reads an `int[]`.
     fn int_list(&mut self) -> Result<D::IntList, Self::Error>;
+    /// Reads a `Tensor[]`.
+    fn tensor_list(&mut self) -> Result<D::TensorList, Self::Error>;
 }
 
 /// Where an operator's arguments go, one after the other in schema order.
@@ -142,10 +181,16 @@ pub trait ArgumentWriter<D: Domain> {
     fn optional_tensor(&mut self, name: &'static str, value: Option<&D::Tensor>);
     /// Writes an `int` or a `ScalarType`.
     fn int(&mut self, name: &'static str, value: i64);
+    /// Writes an `int?`.
+    fn optional_int(&mut self, name: &'static str, value: Option<i64>);
     /// Writes a `float`.
     fn float(&mut self, name: &'static str, value: f64);
+    /// Writes a `bool`.
+    fn bool(&mut self, name: &'static str, value: bool);
     /// Writes an `int[]`.
     fn int_list(&mut self, name: &'static str, value: &D::IntList);
+    /// Writes a `Tensor[]`.
+    fn tensor_list(&mut self, name: &'static str, value: &D::TensorList);
 }
 
 /// A rule of an operator that its arguments break.

@@ -6,11 +6,10 @@
 
 use crate::memory::Memory;
 use crate::micro::Micro;
-use crate::operand::{Loaded, LoadedTensor};
-use core::fmt::Debug;
+use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::for_each_operator;
 use cortado_contract::ops::{Operator, OperatorKind, Rules};
-use cortado_contract::value::{IntList, Rule, Violation, require};
+use cortado_contract::value::{Rule, Violation, require};
 
 pub mod linear_s16;
 pub mod linear_s4;
@@ -31,7 +30,7 @@ macro_rules! declare_kernels {
             match kind { $(OperatorKind::$variant => $module::STATE_WORDS),* }
         }
 
-        fn prepare_checked<L: IntList + Clone + Debug>(
+        fn prepare_checked<L: Lists>(
             operator: &Operator<Loaded<L>>,
             program: &[u8],
             state: &mut [u32],
@@ -62,7 +61,7 @@ for_each_operator!(declare_kernels);
 ///
 /// # Errors
 /// The first rule of the operator that does not hold.
-pub fn prepare<L: IntList + Clone + Debug>(
+pub fn prepare<L: Lists>(
     operator: &Operator<Loaded<L>>,
     program: &[u8],
     state: &mut [u32],

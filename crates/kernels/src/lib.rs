@@ -25,7 +25,7 @@ pub mod operand;
 pub use generic::{Fault, PrepareError, execute, prepare, state_words};
 pub use memory::{Location, Memory};
 pub use micro::Micro;
-pub use operand::{Loaded, LoadedTensor};
+pub use operand::{Lists, Loaded, LoadedTensor};
 
 #[cfg(cortado_isa = "invalid")]
 compile_error!(

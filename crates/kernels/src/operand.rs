@@ -2,7 +2,7 @@
 
 use crate::memory::Location;
 use cortado_contract::DType;
-use cortado_contract::value::{Domain, IntList, TensorMeta};
+use cortado_contract::value::{Domain, IntList, TensorList, TensorMeta};
 
 /// The most axes that a tensor may have.
 pub const MAX_RANK: usize = 6;
@@ -56,11 +56,20 @@ impl TensorMeta for LoadedTensor {
     }
 }
 
+/// What stands for lists while a program is being loaded.
+pub trait Lists: Copy + core::fmt::Debug {
+    /// An `int[]` in the file.
+    type Ints: IntList + Clone + core::fmt::Debug;
+    /// A `Tensor[]` in the file.
+    type Tensors: TensorList<LoadedTensor> + Clone + core::fmt::Debug;
+}
+
 /// The domain of a program that is being loaded; `L` reads the file's lists.
 #[derive(Clone, Copy, Debug)]
 pub struct Loaded<L>(core::marker::PhantomData<L>);
 
-impl<L: IntList + Clone + core::fmt::Debug> Domain for Loaded<L> {
+impl<L: Lists> Domain for Loaded<L> {
     type Tensor = LoadedTensor;
-    type IntList = L;
+    type IntList = L::Ints;
+    type TensorList = L::Tensors;
 }

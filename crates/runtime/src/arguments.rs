@@ -1,10 +1,11 @@
 //! An instruction's arguments, read from the file and checked.
 
 use crate::error::{ArgumentCause, OperatorProblem};
+use core::marker::PhantomData;
 use cortado_contract::DType;
-use cortado_contract::value::{ArgumentReader, IntArgument, IntList};
+use cortado_contract::value::{ArgumentReader, IntArgument, IntList, TensorList};
 use cortado_kernels::memory::Location;
-use cortado_kernels::operand::{Loaded, LoadedTensor, MAX_RANK};
+use cortado_kernels::operand::{Lists, Loaded, LoadedTensor, MAX_RANK};
 use cortado_pte::{Allocation, Plan, Scalars, ShapeDynamism, Storage, Tensor, Value};
 
 /// What a tensor's memory is checked against.
@@ -37,6 +38,33 @@ impl IntList for FileInts<'_> {
     }
 }
 
+/// A `Tensor[]` in the file, each item of which is the index of a tensor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileTensors<'p> {
+    context: Context<'p>,
+    items: Scalars<'p, i32>,
+}
+
+impl TensorList<LoadedTensor> for FileTensors<'_> {
+    fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    fn get(&self, index: usize) -> Option<LoadedTensor> {
+        let tensor = self.context.plan.tensor(self.items.get(index)?).ok()?;
+        self.context.tensor(&tensor).ok()
+    }
+}
+
+/// What stands for lists in the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileLists<'p>(PhantomData<&'p ()>);
+
+impl<'p> Lists for FileLists<'p> {
+    type Ints = FileInts<'p>;
+    type Tensors = FileTensors<'p>;
+}
+
 /// Reads one argument after the other.
 pub(crate) struct Arguments<'p> {
     context: Context<'p>,
@@ -64,7 +92,7 @@ impl<'p> Arguments<'p> {
     }
 }
 
-impl<'p> ArgumentReader<Loaded<FileInts<'p>>> for Arguments<'p> {
+impl<'p> ArgumentReader<Loaded<FileLists<'p>>> for Arguments<'p> {
     type Error = OperatorProblem;
 
     fn tensor(&mut self) -> Result<LoadedTensor, OperatorProblem> {
@@ -89,9 +117,37 @@ impl<'p> ArgumentReader<Loaded<FileInts<'p>>> for Arguments<'p> {
         })
     }
 
+    fn optional_int<T: IntArgument>(&mut self) -> Result<Option<T>, OperatorProblem> {
+        self.next(|_, value| match value {
+            Value::Null => Ok(None),
+            Value::Int(value) => T::from_i64(value).map(Some).ok_or(ArgumentCause::Range),
+            _ => Err(ArgumentCause::Kind),
+        })
+    }
+
     fn float(&mut self) -> Result<f64, OperatorProblem> {
         self.next(|_, value| match value {
             Value::Double(value) => Ok(value),
+            _ => Err(ArgumentCause::Kind),
+        })
+    }
+
+    fn bool(&mut self) -> Result<bool, OperatorProblem> {
+        self.next(|_, value| match value {
+            Value::Bool(value) => Ok(value),
+            _ => Err(ArgumentCause::Kind),
+        })
+    }
+
+    fn tensor_list(&mut self) -> Result<FileTensors<'p>, OperatorProblem> {
+        self.next(|context, value| match value {
+            Value::TensorList(items) => {
+                let list = FileTensors { context: *context, items };
+                for item in items.iter() {
+                    context.tensor(&context.plan.tensor(item).map_err(ArgumentCause::Format)?)?;
+                }
+                Ok(list)
+            }
             _ => Err(ArgumentCause::Kind),
         })
     }

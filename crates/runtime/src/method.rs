@@ -113,16 +113,37 @@ impl<'m, M: Micro> Method<'m, M> {
         self.input_mut(index)
     }
 
+    /// Copies an input's bytes in, in the order of its elements in memory, whatever its element type.
+    ///
+    /// # Errors
+    /// See [`TensorError`], with lengths in bytes; the input is not changed then.
+    pub fn set_input_bytes(&mut self, index: usize, bytes: &[u8]) -> Result<(), TensorError> {
+        let info = self.input_info(index)?;
+        let input = self.memory_of(&info).ok_or(TensorError::Index)?;
+        if input.len() != bytes.len() {
+            return Err(TensorError::Length {
+                needed: input.len() as u32,
+                given: bytes.len() as u32,
+            });
+        }
+        input.copy_from_slice(bytes);
+        self.missing_inputs &= !(1 << index);
+        Ok(())
+    }
+
     fn input_mut<T: TensorElement>(&mut self, index: usize) -> Result<&mut [T], TensorError> {
         let info = self.input_info(index)?;
         if info.dtype != T::DTYPE {
             return Err(TensorError::DType);
         }
+        self.memory_of(&info).and_then(cast_mut).ok_or(TensorError::Index)
+    }
+
+    /// An input's memory; outputs may lie in the same place, so they are gone once it is handed out.
+    fn memory_of(&mut self, info: &TensorInfo) -> Option<&mut [u8]> {
         self.has_outputs = false;
-        let start = info.location.offset_bytes();
         let size = info.size_bytes().unwrap_or(0) as usize;
-        let bytes = self.arena.get_mut(start..).and_then(|rest| rest.get_mut(..size));
-        bytes.and_then(cast_mut).ok_or(TensorError::Index)
+        self.arena.get_mut(info.location.offset_bytes()..)?.get_mut(..size)
     }
 
     /// Computes the outputs from the inputs, all of which must have been set since the last execution.

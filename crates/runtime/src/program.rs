@@ -1,7 +1,7 @@
 //! A program: a parsed file with its target stamp, and loading a method of it.
 
 use crate::ALIGNMENT;
-use crate::arguments::{Arguments, Context, FileInts};
+use crate::arguments::{Arguments, Context, FileLists};
 use crate::error::{LayoutMismatch, LoadError, OperatorProblem, Unsupported};
 use crate::method::Method;
 use cortado_contract::layout::ConstantForm;
@@ -76,6 +76,40 @@ impl<'p> Program<'p> {
         Ok(Requirements { arena_bytes: arena_bytes(&plan)?, state_words: needed })
     }
 
+    /// The form of the first linear layer's constant term, `None` when there is no linear layer.
+    ///
+    /// # Errors
+    /// See [`LoadError`]; both forms in one layer are an error.
+    pub fn constant_form(&self) -> Result<Option<ConstantForm>, LoadError> {
+        let mut first = None;
+        self.visit_operators(|_, form| first = first.or(form))?;
+        Ok(first)
+    }
+
+    /// Calls `visit` with each instruction's operator and the form of its constant term.
+    ///
+    /// # Errors
+    /// See [`LoadError`]; instructions before the one in error have been visited.
+    pub fn visit_operators(
+        &self,
+        mut visit: impl FnMut(OperatorKind, Option<ConstantForm>),
+    ) -> Result<(), LoadError> {
+        let context = self.context()?;
+        for_each_call(&context.plan, |instruction, kind, indices| {
+            let operator = decode(&context, kind, indices)
+                .and_then(|operator| {
+                    operator.check().map(|()| operator).map_err(OperatorProblem::Rule)
+                })
+                .map_err(|problem| LoadError::Operator {
+                    instruction,
+                    operator: Some(kind),
+                    problem,
+                })?;
+            visit(kind, operator.constant_form());
+            Ok(())
+        })
+    }
+
     /// Loads the program's method for this build's kernels.
     ///
     /// # Errors
@@ -108,8 +142,8 @@ impl<'p> Program<'p> {
     where
         'p: 'm,
     {
-        let plan = self.plan()?;
-        let needed = arena_bytes(&plan)?;
+        let context = self.context()?;
+        let needed = context.arena_bytes;
         if !(arena.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
             return Err(LoadError::ArenaMisaligned);
         }
@@ -117,7 +151,6 @@ impl<'p> Program<'p> {
         let Some(arena) = arena.get_mut(..needed as usize) else {
             return Err(LoadError::ArenaTooSmall { needed, given });
         };
-        let context = Context { file: self.file, program: self.view, plan, arena_bytes: needed };
         let judge = Judge { stamp: self.stamp, policy, isa: M::ISA };
         let used = self.prepare_all(&context, &judge, state)?;
         let state = state.get(..used).unwrap_or(&[]);
@@ -152,6 +185,11 @@ impl<'p> Program<'p> {
         Ok(used)
     }
 
+    fn context(&self) -> Result<Context<'p>, LoadError> {
+        let plan = self.plan()?;
+        Ok(Context { file: self.file, program: self.view, plan, arena_bytes: arena_bytes(&plan)? })
+    }
+
     fn plan(&self) -> Result<Plan<'p>, LoadError> {
         Ok(self.view.plans()?.get(0)?)
     }
@@ -168,7 +206,7 @@ impl Judge {
     fn form(
         &self,
         instruction: u16,
-        operator: &Operator<Loaded<FileInts<'_>>>,
+        operator: &Operator<Loaded<FileLists<'_>>>,
     ) -> Result<(), LoadError> {
         let Some(found) = operator.constant_form() else { return Ok(()) };
         let kind = operator.kind();
@@ -209,8 +247,10 @@ fn for_each_call<'p>(
             return Err(LoadError::Unsupported(Unsupported::Instruction(index)));
         };
         let operator = operators.get(op_index as u32 as usize)?;
-        let Some(kind) =
-            OperatorKind::ALL.iter().copied().find(|kind| operator.is(kind.name(), "out"))
+        let Some(kind) = OperatorKind::ALL
+            .iter()
+            .copied()
+            .find(|kind| operator.is(kind.name(), kind.overload()))
         else {
             return Err(LoadError::Operator {
                 instruction: index,
@@ -229,7 +269,7 @@ fn decode<'p>(
     context: &Context<'p>,
     kind: OperatorKind,
     indices: Scalars<'p, i32>,
-) -> Result<Operator<Loaded<FileInts<'p>>>, OperatorProblem> {
+) -> Result<Operator<Loaded<FileLists<'p>>>, OperatorProblem> {
     let expected = kind.argument_names().len();
     let repeats_out =
         indices.len() == expected + 1 && indices.get(expected) == indices.get(expected - 1);

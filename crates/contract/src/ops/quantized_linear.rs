@@ -81,6 +81,10 @@ impl<D: Domain> Rules for QuantizedLinear<D> {
     fn constant_form(&self) -> Option<ConstantForm> {
         ConstantForm::of_operands(self.bias.is_some(), self.kernel_sum.is_some()).ok()
     }
+
+    fn multiply_accumulates(&self) -> u64 {
+        u64::from(self.out.element_count().unwrap_or(0)) * u64::from(self.input.last_dim())
+    }
 }
 
 /// The tensors that both linear operators have in the same positions, and the position of `out`.

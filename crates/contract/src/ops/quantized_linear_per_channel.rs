@@ -70,4 +70,8 @@ impl<D: Domain> Rules for QuantizedLinearPerChannel<D> {
     fn constant_form(&self) -> Option<ConstantForm> {
         ConstantForm::of_operands(self.bias.is_some(), self.kernel_sum.is_some()).ok()
     }
+
+    fn multiply_accumulates(&self) -> u64 {
+        u64::from(self.out.element_count().unwrap_or(0)) * u64::from(self.input.last_dim())
+    }
 }

@@ -3,18 +3,17 @@
 use super::require_disjoint;
 use crate::memory::{Location, Memory};
 use crate::micro::{Integer, Micro};
-use crate::operand::Loaded;
-use core::fmt::Debug;
+use crate::operand::{Lists, Loaded};
 use cortado_contract::DType;
 use cortado_contract::ops::DequantizePerTensor;
 use cortado_contract::ops::dequantize_per_tensor::argument;
 use cortado_contract::quant::ZeroPoint;
-use cortado_contract::value::{IntList, TensorMeta, Violation};
+use cortado_contract::value::{TensorMeta, Violation};
 
 /// Input, output, count, scale; the zero point is in word 0.
 pub const STATE_WORDS: usize = 5;
 
-pub(super) fn prepare<L: IntList + Clone + Debug>(
+pub(super) fn prepare<L: Lists>(
     arguments: &DequantizePerTensor<Loaded<L>>,
     _program: &[u8],
     state: &mut [u32],

@@ -3,18 +3,17 @@
 use super::{halves, require_disjoint, unpack_halves};
 use crate::memory::{Location, Memory};
 use crate::micro::{Integer, Micro};
-use crate::operand::{Loaded, LoadedTensor};
-use core::fmt::Debug;
+use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::DType;
 use cortado_contract::ops::QuantizePerTensor;
 use cortado_contract::ops::quantize_per_tensor::argument;
 use cortado_contract::quant::{Activation, ZeroPoint, inverse_scale};
-use cortado_contract::value::{IntList, TensorMeta, Violation};
+use cortado_contract::value::{TensorMeta, Violation};
 
 /// Input, output, count, inverse scale, and the range packed.
 pub const STATE_WORDS: usize = 7;
 
-pub(super) fn prepare<L: IntList + Clone + Debug>(
+pub(super) fn prepare<L: Lists>(
     arguments: &QuantizePerTensor<Loaded<L>>,
     _program: &[u8],
     state: &mut [u32],

@@ -16,14 +16,13 @@
 use super::{halves, require_disjoint, unpack_halves};
 use crate::memory::{Location, Memory, Reader};
 use crate::micro::Micro;
-use crate::operand::{Loaded, LoadedTensor};
-use core::fmt::Debug;
+use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::ops::QuantizedLinear;
 use cortado_contract::ops::quantized_linear::{
     LinearConstants, LinearParams, LinearShape, Rescale, argument,
 };
 use cortado_contract::quant::{Activation, FilterOffset, InputOffset, OutputOffset, Requantize};
-use cortado_contract::value::{IntList, TensorMeta, Violation};
+use cortado_contract::value::{TensorMeta, Violation};
 
 /// The layer's words and the multiplier.
 pub const STATE_WORDS: usize = LAYER_WORDS + 1;
@@ -110,7 +109,7 @@ fn linear_row<M: Micro>(
     Some(())
 }
 
-pub(super) fn prepare<L: IntList + Clone + Debug>(
+pub(super) fn prepare<L: Lists>(
     arguments: &QuantizedLinear<Loaded<L>>,
     _program: &[u8],
     state: &mut [u32],

@@ -5,18 +5,17 @@
 use super::quantized_linear::{LAYER_WORDS, Layer, execute_layer};
 use crate::memory::{Location, Memory, cast};
 use crate::micro::Micro;
-use crate::operand::{Loaded, LoadedTensor};
-use core::fmt::Debug;
+use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::ops::QuantizedLinearPerChannel;
 use cortado_contract::ops::quantized_linear::Rescale;
 use cortado_contract::ops::quantized_linear_per_channel::argument;
 use cortado_contract::quant::{Activation, Requantize};
-use cortado_contract::value::{IntList, Rule, TensorMeta, Violation, require};
+use cortado_contract::value::{Rule, TensorMeta, Violation, require};
 
 /// The layer's words and the locations of both tables.
 pub const STATE_WORDS: usize = LAYER_WORDS + 2;
 
-pub(super) fn prepare<L: IntList + Clone + Debug>(
+pub(super) fn prepare<L: Lists>(
     arguments: &QuantizedLinearPerChannel<Loaded<L>>,
     program: &[u8],
     state: &mut [u32],

@@ -129,6 +129,8 @@ unsafe impl Element for i16 {}
 // SAFETY: as above.
 unsafe impl Element for i32 {}
 // SAFETY: as above.
+unsafe impl Element for u32 {}
+// SAFETY: as above.
 unsafe impl Element for i64 {}
 // SAFETY: as above.
 unsafe impl Element for f32 {}

@@ -121,14 +121,21 @@ impl<'m, M: Micro> Method<'m, M> {
         let info = self.input_info(index)?;
         let input = self.memory_of(&info).ok_or(TensorError::Index)?;
         if input.len() != bytes.len() {
-            return Err(TensorError::Length {
-                needed: input.len() as u32,
-                given: bytes.len() as u32,
-            });
+            return Err(TensorError::Length { needed: input.len() as u32, given: bytes.len() as u32 });
         }
         input.copy_from_slice(bytes);
         self.missing_inputs &= !(1 << index);
         Ok(())
+    }
+
+    /// An input's bytes, for filling them in place whatever its element type; it counts as set from here on.
+    ///
+    /// # Errors
+    /// [`TensorError::Index`].
+    pub fn fill_input_bytes(&mut self, index: usize) -> Result<&mut [u8], TensorError> {
+        let info = self.input_info(index)?;
+        self.missing_inputs &= !(1 << index);
+        self.memory_of(&info).ok_or(TensorError::Index)
     }
 
     fn input_mut<T: TensorElement>(&mut self, index: usize) -> Result<&mut [T], TensorError> {

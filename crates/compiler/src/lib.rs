@@ -1,0 +1,67 @@
+//! Cortado's ahead-of-time compiler: an exported PyTorch program in, an ExecuTorch program for one Cortex-M target out.
+//!
+//! Data flows one way, and each stage has its own type:
+//!
+//! | stage | module | from | to |
+//! |---|---|---|---|
+//! | import | [`import`] | bytes of a `.pt2` | [`import::ExportedProgram`] |
+//! | graph | [`from_export`] | exported program | [`graph::Graph`] |
+//! | passes | [`passes`] | graph | graph, quantization folded into values |
+//! | lower | [`mod@lower`] | graph and target | [`lowered::Lowered`], calls of Cortado's operators |
+//! | plan | [`mod@plan`] | lowered program | [`plan::MemoryPlan`] |
+//! | emit | [`mod@emit`] | all of it | bytes of a `.pte` |
+//!
+//! The target is a value, handed from stage to stage.
+
+#![forbid(unsafe_code)]
+
+pub mod dump;
+pub mod emit;
+pub mod error;
+pub mod from_export;
+pub mod graph;
+pub mod import;
+pub mod lower;
+pub mod lowered;
+pub mod passes;
+pub mod plan;
+pub mod report;
+pub mod verify;
+
+use cortado_contract::Target;
+pub use error::{CompileError, Unsupported};
+use import::ExportedProgram;
+
+/// Every stage of one compilation.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The target that was compiled for.
+    pub target: Target,
+    /// The graph after all passes.
+    pub graph: graph::Graph,
+    /// The operators.
+    pub lowered: lowered::Lowered,
+    /// The memory plan.
+    pub plan: plan::MemoryPlan,
+    /// The file.
+    pub pte: Vec<u8>,
+}
+
+/// Compiles an exported program for a target.
+///
+/// # Errors
+/// See [`CompileError`].
+pub fn compile(exported: &ExportedProgram, target: Target) -> Result<Compiled, CompileError> {
+    let mut graph = from_export::from_export(exported)?;
+    passes::run_all(&passes::PassContext { target }, &mut graph, |pass, graph| {
+        debug_assert!(verify::verify(graph).is_empty(), "after {}: {:?}", pass.name, verify::verify(graph));
+    })?;
+    let lowered = lower::lower(&graph, target)?;
+    let plan = plan::plan(&lowered);
+    let defects = plan::check(&lowered, &plan);
+    if !defects.is_empty() {
+        return Err(CompileError::Internal(format!("the memory plan is wrong: {}", defects.join("; "))));
+    }
+    let pte = emit::emit(&lowered, &plan, target)?;
+    Ok(Compiled { target, graph, lowered, plan, pte })
+}

@@ -1,0 +1,64 @@
+//! Fuses activations that clamp into the operator before them.
+//!
+//! A rectifier after a linear layer only narrows the range that the layer's result is clamped to anyway. The range is kept
+//! in real numbers; lowering quantizes it with the result's scale. An activation whose input has other readers stays.
+
+use super::PassContext;
+use crate::error::CompileError;
+use crate::graph::{Graph, Node, RealRange};
+
+/// Operators that can clamp their result.
+const PRODUCERS: &[&str] = &["aten.linear.default"];
+
+pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
+    let mut index = 0;
+    while index < graph.nodes.len() {
+        if fuse(graph, index).is_some() {
+            graph.nodes.remove(index);
+        } else {
+            index += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Moves the activation at `index` into the node before it, whose result then is the activation's.
+fn fuse(graph: &mut Graph, index: usize) -> Option<()> {
+    let node = &graph.nodes[index];
+    let range = clamp_range(node)?;
+    let [output] = node.outputs[..] else { return None };
+    let input = node.value("self").or_else(|| node.value("input"))?;
+    if graph.outputs.contains(&input) || graph.users(input) != [index] {
+        return None;
+    }
+    let producer = graph.producer(input)?;
+    if !PRODUCERS.contains(&graph.nodes[producer].target.as_str()) {
+        return None;
+    }
+    let producer = &mut graph.nodes[producer];
+    producer.activation = Some(producer.activation.unwrap_or(RealRange::ALL).then(range));
+    producer.outputs = vec![output];
+    Some(())
+}
+
+/// The range that an activation clamps to, if that is all it does and its bounds are known.
+pub(crate) fn clamp_range(node: &Node) -> Option<RealRange> {
+    let bound = |name: &str, default: f64| match node.argument(name) {
+        None | Some(crate::graph::Argument::None) => Some(default),
+        Some(_) => node.float(name),
+    };
+    let (min, max) = match node.target.as_str() {
+        "aten.relu.default" | "aten.relu_.default" => (0.0, f64::INFINITY),
+        "aten.relu6.default" | "aten.relu6_.default" => (0.0, 6.0),
+        "aten.hardtanh.default" | "aten.hardtanh_.default" => {
+            (bound("min_val", -1.0)?, bound("max_val", 1.0)?)
+        }
+        "aten.clamp.default" | "aten.clamp_.default" => {
+            (bound("min", f64::NEG_INFINITY)?, bound("max", f64::INFINITY)?)
+        }
+        "aten.clamp_min.default" => (bound("min", f64::NEG_INFINITY)?, f64::INFINITY),
+        "aten.clamp_max.default" => (f64::NEG_INFINITY, bound("max", f64::INFINITY)?),
+        _ => return None,
+    };
+    (min <= max).then_some(RealRange { min, max })
+}

@@ -1,1 +1,33 @@
-fn main() {}
+//! The `cortado` command.
+//!
+//! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the request cannot be met, 2 usage.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod check;
+mod compile;
+mod dump;
+mod failure;
+mod model;
+mod run;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Compile(arguments) => compile::compile(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Dump(arguments) => dump::dump(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(1)
+        }
+    }
+}

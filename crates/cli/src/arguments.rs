@@ -1,0 +1,225 @@
+//! The command line.
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use cortado_contract::{Cpu, Isa, Target};
+use std::path::PathBuf;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Runs PyTorch models on Arm Cortex-M microcontrollers.
+#[derive(Debug, Parser)]
+#[command(name = "cortado", version, styles = STYLES, propagate_version = true)]
+#[command(after_help = "Examples:
+  cortado compile model.pt2 --target cortex-m55 -o model.pte
+  cortado run model.pte --inputs samples.npz --outputs results.npz
+  cortado check model.pte --target cortex-m4
+
+Exit codes: 0 done, 1 the request cannot be met, 2 usage.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compile an exported PyTorch program (.pt2) for a target
+    Compile(CompileArguments),
+    /// Run a program on samples, on this machine or on an emulated board
+    Run(RunArguments),
+    /// Say what a compiled program (.pte) is and which cores compute it right
+    Check(CheckArguments),
+    /// Print any stage of a compilation
+    Dump(DumpArguments),
+}
+
+/// The target, as two options.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct TargetArguments {
+    /// The core, such as cortex-m55 or cortex-m0plus
+    #[arg(long = "target", value_name = "CPU", value_parser = parse_cpu)]
+    pub(crate) cpu: Option<Cpu>,
+    /// The instruction set, where the core was built with a lesser one than it can have
+    #[arg(long, value_name = "ISA", value_parser = parse_isa, requires = "cpu")]
+    pub(crate) isa: Option<Isa>,
+}
+
+impl TargetArguments {
+    /// The target that was asked for, if any.
+    pub(crate) fn target(&self) -> Result<Option<Target>, crate::failure::Failure> {
+        match (self.cpu, self.isa) {
+            (None, _) => Ok(None),
+            (Some(cpu), None) => Ok(Some(Target::new(cpu))),
+            (Some(cpu), Some(isa)) => {
+                Target::with_isa(cpu, isa).map(Some).map_err(crate::failure::Failure::new)
+            }
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  cortado compile model.pt2 --target cortex-m33 --isa scalar -o model.pte --json report.json")]
+pub(crate) struct CompileArguments {
+    /// The exported program, as torch.export.save writes it after PT2E quantization
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// Where the compiled program goes
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Also write a report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Inputs are arrays by input name, else input0, input1, … An array of one axis more than the model's
+input holds one sample per index of its first axis; the model runs once per sample.
+
+Example:
+  cortado run model.pte --inputs samples.npz --outputs results.npz --on qemu"
+)]
+pub(crate) struct RunArguments {
+    /// A compiled program (.pte), or an exported one (.pt2) to compile first
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// The samples
+    #[arg(long, value_name = "NPZ")]
+    pub(crate) inputs: PathBuf,
+    /// Where the results go: output0, output1, …
+    #[arg(long, value_name = "NPZ")]
+    pub(crate) outputs: PathBuf,
+    /// Where to run
+    #[arg(long, value_enum, default_value_t = Place::Host)]
+    pub(crate) on: Place,
+    /// What to do with a program whose constants are in another instruction set's form
+    #[arg(long, value_enum, default_value_t = Policy::Refuse)]
+    pub(crate) layout: Policy,
+}
+
+/// Where a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Place {
+    /// This machine, with portable models of the target's kernels
+    Host,
+    /// An emulated board with the target's core, with the target's kernels
+    Qemu,
+}
+
+/// What to do with a foreign constant form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Policy {
+    /// Refuse the program
+    Refuse,
+    /// Compute it exactly from the form that is there
+    Adapt,
+}
+
+impl From<Policy> for cortado_runtime::LayoutPolicy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Refuse => cortado_runtime::LayoutPolicy::Refuse,
+            Policy::Adapt => cortado_runtime::LayoutPolicy::Adapt,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code 1 when the program would be refused on --target.
+
+Example:
+  cortado check model.pte --target cortex-m4 --json")]
+pub(crate) struct CheckArguments {
+    /// A compiled program (.pte)
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  cortado dump model.pt2 --target cortex-m55 --stage lowered")]
+pub(crate) struct DumpArguments {
+    /// An exported (.pt2) or compiled program (.pte)
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// Which stage
+    #[arg(long, value_enum)]
+    pub(crate) stage: Stage,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A stage of a compilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stage {
+    /// The exported program as it is in the file
+    Import,
+    /// The graph after all passes
+    Graph,
+    /// The target's operators
+    Lowered,
+    /// The memory plan
+    Plan,
+    /// The compiled program as it is in the file
+    Pte,
+}
+
+fn parse_cpu(text: &str) -> Result<Cpu, String> {
+    text.parse().map_err(|error| {
+        let nearest = Cpu::ALL.iter().map(|cpu| cpu.name()).min_by_key(|name| distance(text, name));
+        match nearest.filter(|name| distance(text, name) <= 3) {
+            Some(name) => format!("{error}\n  did you mean `{name}`?"),
+            None => format!("{error}"),
+        }
+    })
+}
+
+fn parse_isa(text: &str) -> Result<Isa, String> {
+    text.parse().map_err(|error: cortado_contract::target::UnknownIsa| error.to_string())
+}
+
+/// The number of characters to insert, remove or replace to make one text of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn near_names_are_suggested() {
+        assert!(parse_cpu("cortex-m5").unwrap_err().contains("did you mean `cortex-m"));
+        assert!(parse_cpu("cortexm55").unwrap_err().contains("did you mean `cortex-m55`"));
+        assert!(!parse_cpu("esp32").unwrap_err().contains("did you mean"));
+    }
+}

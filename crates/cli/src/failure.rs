@@ -1,0 +1,51 @@
+//! What the user reads when a request cannot be met: a reason, a place, a remedy.
+
+use cortado_runtime::LoadError;
+use std::fmt;
+use std::path::Path;
+
+/// A request that cannot be met.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    reason: String,
+    help: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(reason: impl fmt::Display) -> Self {
+        Failure { reason: reason.to_string(), help: None }
+    }
+
+    /// A problem with a file.
+    pub(crate) fn at(path: &Path, reason: impl fmt::Display) -> Self {
+        Failure::new(format!("{}: {reason}", path.display()))
+    }
+
+    /// A program that cannot be loaded.
+    pub(crate) fn load(path: &Path, error: LoadError) -> Self {
+        let failure = Failure::at(path, error);
+        match error {
+            LoadError::Layout(_) => failure.help(
+                "compile the model for this target, or compute it from the form that is there with --layout adapt",
+            ),
+            LoadError::Format(_) => failure.help("the file is truncated or damaged; compile it again"),
+            _ => failure,
+        }
+    }
+
+    /// The same with what the user can do.
+    pub(crate) fn help(mut self, help: impl fmt::Display) -> Self {
+        self.help = Some(help.to_string());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.reason)?;
+        if let Some(help) = &self.help {
+            write!(f, "\nhelp: {help}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! Reading a model, exported or compiled, by what it is and not by its name.
+
+use crate::failure::Failure;
+use cortado_compiler::import::ExportedProgram;
+use cortado_compiler::{Compiled, compile};
+use cortado_contract::Target;
+use std::path::Path;
+
+/// The most bytes that a model may have.
+const MAX_MODEL_BYTES: u64 = 1 << 30;
+
+/// A model file.
+pub(crate) enum Model {
+    /// A `.pt2`.
+    Exported(Box<ExportedProgram>),
+    /// A `.pte`.
+    Compiled(Vec<u8>),
+}
+
+/// Reads a model.
+pub(crate) fn read(path: &Path) -> Result<Model, Failure> {
+    let bytes = cortado_npz::file::read_bounded(path, MAX_MODEL_BYTES).map_err(Failure::new)?;
+    if bytes.starts_with(b"PK") {
+        let exported = ExportedProgram::read(&bytes).map_err(|error| Failure::at(path, error))?;
+        return Ok(Model::Exported(Box::new(exported)));
+    }
+    if bytes.get(4..6) == Some(b"ET") {
+        return Ok(Model::Compiled(bytes));
+    }
+    Err(Failure::at(path, "this is neither an exported program (.pt2) nor a compiled one (.pte)")
+        .help("export with torch.export.save(torch.export.export(model, inputs), \"model.pt2\") after PT2E quantization"))
+}
+
+/// Reads an exported program.
+pub(crate) fn read_exported(path: &Path) -> Result<ExportedProgram, Failure> {
+    match read(path)? {
+        Model::Exported(exported) => Ok(*exported),
+        Model::Compiled(_) => Err(Failure::at(path, "this is a compiled program (.pte) already")
+            .help("to compile for another target, start from the exported program (.pt2)")),
+    }
+}
+
+/// Compiles an exported program.
+pub(crate) fn compiled(
+    path: &Path,
+    exported: &ExportedProgram,
+    target: Target,
+) -> Result<Compiled, Failure> {
+    compile(exported, target).map_err(|error| Failure::at(path, error))
+}
+
+/// The failure of a command that needs a target and was given none.
+pub(crate) fn target_missing(path: &Path) -> Failure {
+    Failure::at(path, "an exported program is compiled for a target, and none was given")
+        .help("say for which core: --target cortex-m4")
+}

@@ -1,0 +1,108 @@
+//! `cortado run`.
+
+use crate::arguments::{Place, RunArguments};
+use crate::failure::Failure;
+use crate::model::{self, Model};
+use cortado_contract::{ConstantForm, Cpu, Target};
+use cortado_host::local::{self, AlignedBytes, RunError};
+use cortado_host::samples::{Outputs, Samples};
+use cortado_npz::Archive;
+use cortado_runtime::{LayoutPolicy, Program};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::Path;
+use std::process::ExitCode;
+
+pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
+    let (file, target) = program(arguments)?;
+    let samples = samples(arguments, &file)?;
+    let policy = arguments.layout.into();
+    let outputs = match arguments.on {
+        Place::Host => run_on_host(arguments, &file, target, &samples, policy)?,
+        Place::Qemu => return Err(Failure::new("running on an emulated board is not there yet")),
+    };
+    let archive = outputs.into_archive(&samples).map_err(Failure::new)?;
+    archive.write(&arguments.outputs).map_err(Failure::new)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The compiled program and the target that it runs on.
+fn program(arguments: &RunArguments) -> Result<(AlignedBytes, Target), Failure> {
+    let asked = arguments.target.target()?;
+    match model::read(&arguments.model)? {
+        Model::Exported(exported) => {
+            let target = asked.ok_or_else(|| model::target_missing(&arguments.model))?;
+            let compiled = model::compiled(&arguments.model, &exported, target)?;
+            Ok((AlignedBytes::copy_of(&compiled.pte), target))
+        }
+        Model::Compiled(bytes) => {
+            let file = AlignedBytes::copy_of(&bytes);
+            let target = match asked {
+                Some(target) => target,
+                None => own_target(&arguments.model, &file)?,
+            };
+            Ok((file, target))
+        }
+    }
+}
+
+/// The target that a program was made for: by its stamp, else by the constant form that it holds.
+fn own_target(path: &Path, file: &AlignedBytes) -> Result<Target, Failure> {
+    let program = Program::parse(file.as_ref()).map_err(|error| Failure::load(path, error))?;
+    if let Some(stamp) = program.stamp() {
+        return Ok(stamp.target);
+    }
+    let cpu = match program.constant_form().map_err(|error| Failure::load(path, error))? {
+        Some(ConstantForm::KernelSum) => Cpu::M55,
+        Some(ConstantForm::Bias) | None => Cpu::M4,
+    };
+    let target = Target::new(cpu);
+    eprintln!("note: {} names no target; by its constants it runs on {target}", path.display());
+    Ok(target)
+}
+
+/// The names of the program's inputs, where the file has them.
+fn input_names(file: &AlignedBytes) -> Vec<String> {
+    let named = cortado_pte::Program::parse(file.as_ref()).and_then(|program| {
+        Ok(program.named(cortado_compiler::emit::INPUT_NAMES_KEY)?.map(<[u8]>::to_vec))
+    });
+    let Ok(Some(bytes)) = named else { return Vec::new() };
+    String::from_utf8(bytes)
+        .map(|text| text.lines().map(str::to_owned).collect())
+        .unwrap_or_default()
+}
+
+/// The samples, held against the program's inputs.
+fn samples(arguments: &RunArguments, file: &AlignedBytes) -> Result<Samples, Failure> {
+    let boundary = local::boundary(file).map_err(|error| Failure::load(&arguments.model, error))?;
+    let archive = Archive::open(&arguments.inputs).map_err(Failure::new)?;
+    Samples::take(&archive, &input_names(file), &boundary.inputs)
+        .map_err(|error| Failure::at(&arguments.inputs, &error).help(error.help()))
+}
+
+fn run_on_host(
+    arguments: &RunArguments,
+    file: &AlignedBytes,
+    target: Target,
+    samples: &Samples,
+    policy: LayoutPolicy,
+) -> Result<Outputs, Failure> {
+    let progress = progress(samples.len());
+    let outputs = local::run(file, target.isa(), policy, samples, || progress.inc(1));
+    progress.finish_and_clear();
+    outputs.map_err(|error| match error {
+        RunError::Load(error) => Failure::load(&arguments.model, error),
+        error => Failure::at(&arguments.model, error),
+    })
+}
+
+/// A bar over samples; hidden where standard error is no terminal.
+pub(crate) fn progress(samples: usize) -> ProgressBar {
+    let template = "{bar:40.cyan} {pos}/{len} samples, {per_sec}, {eta} left";
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    if samples > 1 {
+        ProgressBar::new(samples as u64).with_style(style)
+    } else {
+        ProgressBar::hidden()
+    }
+}

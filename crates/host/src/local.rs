@@ -1,0 +1,170 @@
+//! Programs on this machine, with the portable models of a target's kernels.
+
+use crate::samples::{Outputs, Samples, SamplesError, Signature};
+use cortado_contract::Isa;
+use cortado_runtime::{
+    ALIGNMENT, ExecuteError, LayoutPolicy, LoadError, Method, Micro, Program, TensorError, arch,
+};
+use std::fmt;
+
+/// Bytes that start at a multiple of [`ALIGNMENT`].
+#[derive(Debug)]
+pub struct AlignedBytes {
+    memory: Vec<u8>,
+    start: usize,
+    length: usize,
+}
+
+impl AlignedBytes {
+    /// Bytes that are all 0.
+    pub fn zeroed(length: usize) -> Self {
+        let memory = vec![0; length + ALIGNMENT];
+        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        AlignedBytes { memory, start, length }
+    }
+
+    /// A copy of these bytes.
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        let mut aligned = AlignedBytes::zeroed(bytes.len());
+        aligned.as_mut().copy_from_slice(bytes);
+        aligned
+    }
+}
+
+impl AsRef<[u8]> for AlignedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.memory[self.start..][..self.length]
+    }
+}
+
+impl AsMut<[u8]> for AlignedBytes {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..][..self.length]
+    }
+}
+
+/// What to do with a loaded method, whatever its kernels are.
+pub trait Visitor {
+    /// What comes of it.
+    type Output;
+    /// Does it.
+    fn visit<M: Micro>(self, method: Method<'_, M>) -> Self::Output;
+}
+
+/// Loads a program with the kernels of an instruction set and hands the method to `visitor`.
+///
+/// # Errors
+/// Why the program cannot be loaded.
+pub fn with_method<V: Visitor>(
+    file: &AlignedBytes,
+    isa: Isa,
+    policy: LayoutPolicy,
+    visitor: V,
+) -> Result<V::Output, LoadError> {
+    let program = Program::parse(file.as_ref())?;
+    let requirements = program.requirements()?;
+    let mut state = vec![0; requirements.state_words as usize];
+    let mut arena = AlignedBytes::zeroed(requirements.arena_bytes as usize);
+    let arena = arena.as_mut();
+    Ok(match isa {
+        Isa::Scalar => visitor.visit(program.load_for::<arch::Scalar>(policy, &mut state, arena)?),
+        Isa::Dsp => visitor.visit(program.load_for::<arch::Dsp>(policy, &mut state, arena)?),
+        Isa::Mve => visitor.visit(program.load_for::<arch::Mve>(policy, &mut state, arena)?),
+    })
+}
+
+/// Types, extents and memory orders of a program's inputs and outputs.
+#[derive(Clone, Debug)]
+pub struct Boundary {
+    /// The inputs.
+    pub inputs: Vec<Signature>,
+    /// The outputs.
+    pub outputs: Vec<Signature>,
+}
+
+/// Reads a program's boundary. The constant form plays no part in it.
+///
+/// # Errors
+/// Why the program cannot be loaded.
+pub fn boundary(file: &AlignedBytes) -> Result<Boundary, LoadError> {
+    struct Read;
+    impl Visitor for Read {
+        type Output = Boundary;
+        fn visit<M: Micro>(self, method: Method<'_, M>) -> Boundary {
+            let inputs =
+                (0..method.input_count()).filter_map(|index| method.input_info(index).ok());
+            let outputs =
+                (0..method.output_count()).filter_map(|index| method.output_info(index).ok());
+            Boundary {
+                inputs: inputs.map(Signature::from).collect(),
+                outputs: outputs.map(Signature::from).collect(),
+            }
+        }
+    }
+    with_method(file, Isa::Scalar, LayoutPolicy::Adapt, Read)
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunError {
+    /// The program cannot be loaded.
+    Load(LoadError),
+    /// An execution failed.
+    Execute(ExecuteError),
+    /// An input or output is refused.
+    Tensor(TensorError),
+    /// The samples do not fit the program.
+    Samples(SamplesError),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Load(error) => error.fmt(f),
+            RunError::Execute(error) => error.fmt(f),
+            RunError::Tensor(error) => error.fmt(f),
+            RunError::Samples(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// Runs a program on all samples, with the kernels of an instruction set. `done` is called after each sample.
+///
+/// # Errors
+/// See [`RunError`].
+pub fn run(
+    file: &AlignedBytes,
+    isa: Isa,
+    policy: LayoutPolicy,
+    samples: &Samples,
+    done: impl FnMut(),
+) -> Result<Outputs, RunError> {
+    struct All<'s, F> {
+        samples: &'s Samples,
+        done: F,
+    }
+    impl<F: FnMut()> Visitor for All<'_, F> {
+        type Output = Result<Outputs, RunError>;
+        fn visit<M: Micro>(mut self, mut method: Method<'_, M>) -> Self::Output {
+            let signatures: Result<Vec<Signature>, TensorError> = (0..method.output_count())
+                .map(|index| method.output_info(index).map(Signature::from))
+                .collect();
+            let mut outputs = Outputs::new(signatures.map_err(RunError::Tensor)?);
+            for index in 0..self.samples.len() {
+                for (position, bytes) in self.samples.sample(index).enumerate() {
+                    method.set_input_bytes(position, &bytes).map_err(RunError::Tensor)?;
+                }
+                method.execute().map_err(RunError::Execute)?;
+                for position in 0..method.output_count() {
+                    outputs
+                        .push(position, method.output_bytes(position).map_err(RunError::Tensor)?);
+                }
+                (self.done)();
+            }
+            Ok(outputs)
+        }
+    }
+    with_method(file, isa, policy, All { samples, done }).map_err(RunError::Load)?
+}

@@ -1,1 +1,61 @@
-fn main() {}
+//! The project's own tools: set-up, tests, demo, interop. `cargo xtask help` lists them.
+
+#![forbid(unsafe_code)]
+
+mod demo;
+mod fixtures;
+mod interop;
+mod on_boards;
+mod selftest;
+mod steps;
+mod test;
+
+use clap::{Parser, Subcommand};
+use cortado_host::boards::Tools;
+use std::process::ExitCode;
+
+/// The project's own tools.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Find or install the emulator and the compiler for Thumb
+    Setup,
+    /// Compile the digits model and run its test set on four emulated cores
+    Demo,
+    /// Format, lints, tests on the host, kernels and models on emulated boards
+    Test {
+        /// Also run what takes long: every image's self-test, with faults on purpose
+        #[arg(long)]
+        full: bool,
+    },
+    /// Hold files of ours against ExecuTorch's own reader (skipped where that is absent)
+    Interop {
+        /// The Python that has the package executorch 1.5.1
+        #[arg(long, default_value = "python3")]
+        python: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().verb {
+        Verb::Setup => Tools::ensure()
+            .map(|tools| println!("ready: {}", tools.compiler()))
+            .map_err(|e| e.to_string()),
+        Verb::Demo => demo::run(),
+        Verb::Test { full } => test::run(full),
+        Verb::Interop { python } => interop::run(&python),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

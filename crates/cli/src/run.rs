@@ -4,6 +4,7 @@ use crate::arguments::{Place, RunArguments};
 use crate::failure::Failure;
 use crate::model::{self, Model};
 use cortado_contract::{ConstantForm, Cpu, Target};
+use cortado_host::boards::{Board, BoardProgram, BoardRun, Content, Profile, Tools};
 use cortado_host::local::{self, AlignedBytes, RunError};
 use cortado_host::samples::{Outputs, Samples};
 use cortado_npz::Archive;
@@ -11,6 +12,7 @@ use cortado_runtime::{LayoutPolicy, Program};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let (file, target) = program(arguments)?;
@@ -18,7 +20,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let policy = arguments.layout.into();
     let outputs = match arguments.on {
         Place::Host => run_on_host(arguments, &file, target, &samples, policy)?,
-        Place::Qemu => return Err(Failure::new("running on an emulated board is not there yet")),
+        Place::Qemu => run_on_board(arguments, &file, target, &samples, policy)?,
     };
     let archive = outputs.into_archive(&samples).map_err(Failure::new)?;
     archive.write(&arguments.outputs).map_err(Failure::new)?;
@@ -93,6 +95,50 @@ fn run_on_host(
         RunError::Load(error) => Failure::load(&arguments.model, error),
         error => Failure::at(&arguments.model, error),
     })
+}
+
+fn run_on_board(
+    arguments: &RunArguments,
+    file: &AlignedBytes,
+    target: Target,
+    samples: &Samples,
+    policy: LayoutPolicy,
+) -> Result<Outputs, Failure> {
+    let path = &arguments.model;
+    let load_failure = |error| Failure::load(path, error);
+    let boundary = local::boundary(file).map_err(load_failure)?;
+    let requirements = Program::parse(file.as_ref()).and_then(|program| program.requirements());
+    let requirements = requirements.map_err(load_failure)?;
+    let board = Board::for_target(target);
+    if board.cpu != target.cpu() {
+        eprintln!(
+            "note: there is no emulated {}; {} with a {} stands for it",
+            target.cpu(),
+            board.name,
+            board.cpu
+        );
+    }
+    let wait =
+        ProgressBar::new_spinner().with_message(format!("building and running on {}", board.name));
+    wait.enable_steady_tick(Duration::from_millis(120));
+    let tools = Tools::find().map_err(Failure::new)?;
+    let image = tools
+        .build(board, target.isa(), Profile::Release, Content::Runner)
+        .map_err(Failure::new)?;
+    let program = BoardProgram { file, boundary: &boundary, requirements, policy };
+    let outcome = tools.run_program(&image, &program, samples);
+    wait.finish_and_clear();
+    let run = outcome.map_err(|error| Failure::at(path, error))?;
+    let BoardRun { outputs, measured } =
+        run.map_err(|refusal| Failure::at(path, refusal.message))?;
+    eprintln!(
+        "{}: {} instructions per sample, {} to load, {} bytes of stack",
+        board.name,
+        measured.instructions,
+        measured.load_instructions,
+        measured.load_stack_bytes.max(measured.execute_stack_bytes)
+    );
+    Ok(outputs)
 }
 
 /// A bar over samples; hidden where standard error is no terminal.

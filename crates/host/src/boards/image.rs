@@ -1,0 +1,183 @@
+//! Builds an image of the firmware and reads its sizes.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use cortado_contract::{Isa, Target};
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, elf};
+
+use super::{Board, BoardError, Region, Tools};
+
+/// How an image is optimised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// As it is meant to run.
+    Release,
+    /// The same optimisation with overflow checks and debug assertions.
+    Checked,
+}
+
+impl Profile {
+    /// The name of the Cargo profile.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Release => "release",
+            Profile::Checked => "checked",
+        }
+    }
+}
+
+/// What an image can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Run programs.
+    Runner,
+    /// Run programs and the testkit's kernel cases.
+    Cases,
+}
+
+impl Content {
+    fn features(self) -> &'static str {
+        match self {
+            Content::Runner => "",
+            Content::Cases => ",cases",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Content::Runner => "runner",
+            Content::Cases => "cases",
+        }
+    }
+}
+
+/// A built image. Its file stays until the same image is built again.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The ELF file.
+    pub path: PathBuf,
+    /// The board it runs on.
+    pub board: &'static Board,
+    /// The instruction set of its kernels.
+    pub isa: Isa,
+    /// Bytes of flash: vectors, code, constants and the initial values of variables. No program is counted.
+    pub flash_bytes: u32,
+    /// Bytes of RAM taken by variables.
+    pub variable_bytes: u32,
+    /// Where a program is loaded to, and how large it may be.
+    pub program: Region,
+    /// The RAM left for the arena.
+    pub arena: Region,
+}
+
+impl Image {
+    /// Bytes of RAM that the image takes before any arena: variables and the stack reserved.
+    pub fn ram_bytes(&self) -> u32 {
+        self.variable_bytes + self.board.stack_bytes
+    }
+}
+
+impl Tools {
+    /// Builds the firmware for a board with an instruction set that its core can have.
+    ///
+    /// Images that share triple and flags share their build of `core`. Builds take turns, so this may be called
+    /// from several threads and processes.
+    ///
+    /// # Errors
+    /// The instruction set does not go with the core; Cargo fails; files cannot be written.
+    pub fn build(
+        &self,
+        board: &'static Board,
+        isa: Isa,
+        profile: Profile,
+        content: Content,
+    ) -> Result<Image, BoardError> {
+        Target::with_isa(board.cpu, isa).map_err(BoardError::Unsupported)?;
+        let code = board.code_generation(isa).expect("the target above allows it");
+        let name = format!("{}-{isa}-{}-{}", board.name, profile.name(), content.name());
+
+        let images = firmware_directory().join("target/images");
+        fs::create_dir_all(&images).map_err(BoardError::io("create", &images))?;
+        let lock = images.join("lock");
+        // Cargo leaves each image at the same place, so building and copying must not be interrupted. The
+        // lock ends with the file's life.
+        let lock_file = File::create(&lock).map_err(BoardError::io("create", &lock))?;
+        lock_file.lock().map_err(BoardError::io("lock", &lock))?;
+
+        let mut cargo = self.cargo(&code);
+        cargo
+            .current_dir(firmware_directory())
+            .args(["build", "--locked", "--color=never", "--bin", "cortado-firmware"])
+            .args(["--profile", profile.name()])
+            .args(["--features", &format!("{},isa-{isa}{}", board.feature, content.features())])
+            .args(["--target", code.triple, "--target-dir", "target"]);
+        let output = cargo
+            .output()
+            .map_err(|error| BoardError::Io { action: "cannot start Cargo".to_owned(), error })?;
+        if !output.status.success() {
+            let output = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+            return Err(BoardError::Build { image: name, output });
+        }
+        let built = firmware_directory()
+            .join("target")
+            .join(code.triple)
+            .join(profile.name())
+            .join("cortado-firmware");
+        let path = images.join(format!("{name}.elf"));
+        // By way of another name: the image may be running.
+        let fresh = images.join(format!("{name}.new"));
+        fs::copy(&built, &fresh).map_err(BoardError::io("copy", &built))?;
+        fs::rename(&fresh, &path).map_err(BoardError::io("create", &path))?;
+        read_image(path, board, isa)
+    }
+}
+
+/// The firmware's folder in this source tree.
+pub(super) fn firmware_directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware")
+}
+
+fn read_image(path: PathBuf, board: &'static Board, isa: Isa) -> Result<Image, BoardError> {
+    let bytes = fs::read(&path).map_err(BoardError::io("read", &path))?;
+    let bad = |reason: String| BoardError::BadImage { path: path.clone(), reason };
+    let file = object::File::parse(&*bytes).map_err(|error| bad(error.to_string()))?;
+
+    let (mut flash_bytes, mut variable_bytes) = (0, 0);
+    for section in file.sections() {
+        let SectionFlags::Elf { sh_flags, .. } = section.flags() else { continue };
+        if !sh_flags.contains(elf::SHF_ALLOC) {
+            continue;
+        }
+        let in_file = section.file_range().is_some_and(|(_, bytes)| bytes > 0);
+        let in_ram = board.ram.contains(section.address());
+        flash_bytes += if in_file { section.size() } else { 0 };
+        variable_bytes += if in_ram { section.size() } else { 0 };
+    }
+    let region = |name: &str| {
+        let address = |name: &str| {
+            let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
+            symbol.map(|symbol| symbol.address() as u32).ok_or(format!("it has no symbol {name}"))
+        };
+        let start = address(&format!("__{name}_start"))?;
+        let end = address(&format!("__{name}_end"))?;
+        let bytes = end.checked_sub(start).ok_or(format!("its {name} ends before it starts"))?;
+        Ok(Region { start, bytes })
+    };
+    Ok(Image {
+        board,
+        isa,
+        flash_bytes: flash_bytes as u32,
+        variable_bytes: variable_bytes as u32,
+        program: region("program").map_err(bad)?,
+        arena: region("arena").map_err(bad)?,
+        path: path.clone(),
+    })
+}
+
+impl Region {
+    fn contains(self, address: u64) -> bool {
+        let start = u64::from(self.start);
+        (start..start + u64::from(self.bytes)).contains(&address)
+    }
+}

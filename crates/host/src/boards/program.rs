@@ -1,0 +1,194 @@
+//! Runs a program on samples, on an emulated board.
+
+use super::{BOARDS, Board, BoardError, Image, Run, Tools};
+use crate::local::{AlignedBytes, Boundary};
+use crate::samples::{Outputs, Samples};
+use cortado_contract::{Cpu, Target};
+use cortado_runtime::{LayoutPolicy, Requirements};
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A program for a board.
+#[derive(Clone, Copy, Debug)]
+pub struct BoardProgram<'a> {
+    /// The file.
+    pub file: &'a AlignedBytes,
+    /// Its inputs and outputs.
+    pub boundary: &'a Boundary,
+    /// What it needs.
+    pub requirements: Requirements,
+    /// What to do with a foreign constant form.
+    pub policy: LayoutPolicy,
+}
+
+/// What a run on a board gave.
+#[derive(Clone, Debug)]
+pub struct BoardRun {
+    /// The outputs of all samples.
+    pub outputs: Outputs,
+    /// What the image measured.
+    pub measured: Measured,
+}
+
+/// What an image measures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// Instructions of loading the program.
+    pub load_instructions: u64,
+    /// Instructions of one execution, the mean over all samples.
+    pub instructions: u64,
+    /// Stack used by loading, in bytes.
+    pub load_stack_bytes: u64,
+    /// Stack used by executing, in bytes.
+    pub execute_stack_bytes: u64,
+}
+
+/// Why the image did not run the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoardRefusal {
+    /// What the image said.
+    pub message: String,
+    /// Whether the program was refused when it was loaded, by the runtime's judgement.
+    pub at_load: bool,
+}
+
+/// The exit code of an image that refused its program, as in the firmware's `execute.rs`.
+const REFUSED: i32 = 3;
+
+impl Board {
+    /// The board that stands for a target: one with its core, else one whose core runs the same code.
+    pub fn for_target(target: Target) -> &'static Board {
+        let cpu = match target.cpu() {
+            Cpu::M0Plus | Cpu::M1 => Cpu::M0,
+            // Baseline is closest to an M3 without the instructions that it lacks; its code runs there.
+            Cpu::M23 => Cpu::M3,
+            Cpu::M35P => Cpu::M33,
+            Cpu::M52 | Cpu::M85 => Cpu::M55,
+            cpu => cpu,
+        };
+        BOARDS
+            .iter()
+            .find(|board| board.cpu == cpu)
+            .expect("there is a board for each of these cores")
+    }
+}
+
+impl Tools {
+    /// Runs a program on all samples, in an image for its target.
+    ///
+    /// # Errors
+    /// The program needs more memory than the board has, and what [`Tools::run`] says. A program that the image refuses is no
+    /// error but a [`BoardRefusal`].
+    pub fn run_program(
+        &self,
+        image: &Image,
+        program: &BoardProgram<'_>,
+        samples: &Samples,
+    ) -> Result<Result<BoardRun, BoardRefusal>, BoardError> {
+        let state_bytes = u64::from(program.requirements.state_words * 4).next_multiple_of(16);
+        let needed = state_bytes + u64::from(program.requirements.arena_bytes);
+        let given = u64::from(image.arena.bytes);
+        if needed > given {
+            return Err(BoardError::RamTooSmall { board: image.board.name, needed, given });
+        }
+        let folder = TemporaryFolder::new()?;
+        let place = |name: &str| folder.0.join(name);
+        write(&place("program.pte"), program.file.as_ref())?;
+        let inputs: Vec<u8> =
+            (0..samples.len()).flat_map(|index| samples.sample(index)).flatten().collect();
+        write(&place("inputs.bin"), &inputs)?;
+        let policy = match program.policy {
+            LayoutPolicy::Refuse => "layout=refuse",
+            LayoutPolicy::Adapt => "layout=adapt",
+        };
+        let count = format!("samples={}", samples.len());
+        let output = self.run(
+            image,
+            &Run {
+                program: Some(&place("program.pte")),
+                arguments: &[
+                    "task=execute",
+                    policy,
+                    "inputs=inputs.bin",
+                    "outputs=outputs.bin",
+                    &count,
+                ],
+                directory: &folder.0,
+                limit: Duration::from_secs(600),
+            },
+        )?;
+        if output.exit_code != Some(0) {
+            let end = if output.timed_out { "stopped after 600 s" } else { "ended" };
+            let code = output.exit_code.map_or(String::new(), |code| format!(" with code {code}"));
+            let said = output
+                .stdout
+                .lines()
+                .filter_map(|line| line.strip_prefix("error: "))
+                .collect::<Vec<_>>();
+            let message = match said.is_empty() {
+                true => format!("the image {end}{code}:\n{}{}", output.stdout, output.stderr),
+                false => said.join("\n"),
+            };
+            return Ok(Err(BoardRefusal { message, at_load: output.exit_code == Some(REFUSED) }));
+        }
+        let path = place("outputs.bin");
+        let bytes = fs::read(&path).map_err(BoardError::io("read", &path))?;
+        let outputs = split(program.boundary, samples.len(), &bytes);
+        Ok(Ok(BoardRun { outputs, measured: Measured::read(&output.stdout) }))
+    }
+}
+
+impl Measured {
+    fn read(text: &str) -> Self {
+        let lines: HashMap<&str, &str> =
+            text.lines().filter_map(|line| line.split_once('=')).collect();
+        let number = |key: &str| lines.get(key).and_then(|value| value.parse().ok()).unwrap_or(0);
+        Measured {
+            load_instructions: number("load_instructions"),
+            instructions: number("instructions"),
+            load_stack_bytes: number("load_stack_bytes"),
+            execute_stack_bytes: number("execute_stack_bytes"),
+        }
+    }
+}
+
+/// The outputs of all samples, which the image wrote one after the other.
+fn split(boundary: &Boundary, samples: usize, mut bytes: &[u8]) -> Outputs {
+    let mut outputs = Outputs::new(boundary.outputs.clone());
+    for _ in 0..samples {
+        for (position, signature) in boundary.outputs.iter().enumerate() {
+            let (output, rest) = bytes.split_at(signature.size_bytes().min(bytes.len()));
+            outputs.push(position, output);
+            bytes = rest;
+        }
+    }
+    outputs
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), BoardError> {
+    fs::write(path, bytes).map_err(BoardError::io("write", path))
+}
+
+/// A folder that goes when its owner goes.
+struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    fn new() -> Result<Self, BoardError> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name =
+            format!("cortado-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).map_err(BoardError::io("create", &path))?;
+        Ok(TemporaryFolder(path))
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // Nobody is left to tell if it cannot be removed.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

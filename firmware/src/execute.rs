@@ -1,0 +1,154 @@
+//! Runs the loaded program on samples from the host.
+//!
+//! Words on the command line:
+//!
+//! * `program=BYTES`: the length of the program that was loaded;
+//! * `layout=refuse|adapt`: what to do with a program whose constants are in another instruction set's form;
+//! * `inputs=PATH`: the inputs' bytes in memory order, one input after the other, sample after sample;
+//! * `outputs=PATH`: where the outputs go, likewise;
+//! * `samples=COUNT`: how many samples there are; with 0, the program is only loaded.
+//!
+//! What it prints is `key=value`, one a line; a line that starts with `error:` says why the exit code is not 0.
+
+use cortado_runtime::{ALIGNMENT, LayoutPolicy, Method, Native, Program, Requirements};
+
+use crate::arguments::Arguments;
+use crate::counter::Counter;
+use crate::semihosting::File;
+use crate::{board, memory, println, stack};
+
+/// The program was refused when it was loaded, or needs more memory than there is.
+pub const REFUSED: u8 = 3;
+/// The command line or a file of the host is not as it should be, or an execution failed.
+pub const FAILED: u8 = 4;
+
+/// A failure with its exit code, already reported.
+struct Reported(u8);
+
+/// Runs the program and returns the exit code.
+pub fn run(arguments: Arguments<'_>) -> u8 {
+    println!("board={}", board::NAME);
+    println!("isa={}", board::ISA);
+    match execute(arguments) {
+        Ok(()) => 0,
+        Err(Reported(code)) => code,
+    }
+}
+
+fn execute(arguments: Arguments<'_>) -> Result<(), Reported> {
+    let number = |key| match arguments.number(key) {
+        Ok(number) => Ok(number.unwrap_or(0)),
+        Err(value) => {
+            println!("error: {key}={value} is no number");
+            Err(Reported(FAILED))
+        }
+    };
+    let Some(file) = memory::program(number("program")?) else {
+        println!("error: the program does not fit its place");
+        return Err(Reported(REFUSED));
+    };
+    let policy = match arguments.value("layout") {
+        Some("adapt") => LayoutPolicy::Adapt,
+        _ => LayoutPolicy::Refuse,
+    };
+    let ram = memory::take_arena().ok_or(Reported(FAILED))?;
+    let requirements =
+        Program::parse(file).and_then(|program| program.requirements()).map_err(refused)?;
+    let (state, arena) = divide(ram, requirements)?;
+    let ((method, load_instructions), load_stack) = stack::measure(|| {
+        let counter = Counter::start();
+        let method = Program::parse(file).and_then(|program| program.load(policy, state, arena));
+        (method, counter.elapsed())
+    });
+    let mut method = method.map_err(refused)?;
+    println!("load_instructions={load_instructions}");
+    println!("load_stack_bytes={load_stack}");
+    println!("state_bytes={}", 4 * requirements.state_words);
+    println!("arena_bytes={}", requirements.arena_bytes);
+    match number("samples")? {
+        0 => Ok(()),
+        samples => run_samples(&mut method, samples, arguments),
+    }
+}
+
+/// State and arena out of the memory that there is.
+fn divide(ram: &mut [u8], needed: Requirements) -> Result<(&mut [u32], &mut [u8]), Reported> {
+    let given = ram.len();
+    let state_bytes = (4 * needed.state_words as usize).next_multiple_of(ALIGNMENT);
+    let total = state_bytes + needed.arena_bytes as usize;
+    if total > given {
+        println!("error: the program needs {total} bytes of RAM and the board has {given} to give");
+        return Err(Reported(REFUSED));
+    }
+    let (state, arena) = ram.split_at_mut(state_bytes);
+    let state = cortado_kernels::memory::cast_mut(state).ok_or(Reported(FAILED))?;
+    Ok((state, arena))
+}
+
+fn refused(error: cortado_runtime::LoadError) -> Reported {
+    println!("error: {error}");
+    Reported(REFUSED)
+}
+
+fn run_samples(
+    method: &mut Method<'_, Native>,
+    samples: usize,
+    arguments: Arguments<'_>,
+) -> Result<(), Reported> {
+    let path = |key| {
+        arguments.value(key).ok_or_else(|| {
+            println!("error: {key}=PATH is missing");
+            Reported(FAILED)
+        })
+    };
+    let mut inputs = File::open(path("inputs")?).map_err(|error| failed("inputs", error))?;
+    let mut outputs = File::create(path("outputs")?).map_err(|error| failed("outputs", error))?;
+    let (mut total, mut least, mut most, mut stack_bytes) = (0, u64::MAX, 0, 0);
+    let mut digest = Digest::new();
+    for _ in 0..samples {
+        for index in 0..method.input_count() {
+            let input = method.fill_input_bytes(index).map_err(|error| failed("input", error))?;
+            inputs.read_exact(input).map_err(|error| failed("inputs", error))?;
+        }
+        let ((outcome, instructions), used) = stack::measure(|| {
+            let counter = Counter::start();
+            (method.execute(), counter.elapsed())
+        });
+        outcome.map_err(|error| failed("execute", error))?;
+        (total, least, most) =
+            (total + instructions, least.min(instructions), most.max(instructions));
+        stack_bytes = stack_bytes.max(used);
+        for index in 0..method.output_count() {
+            let output = method.output_bytes(index).map_err(|error| failed("output", error))?;
+            digest.add(output);
+            outputs.write_all(output).map_err(|error| failed("outputs", error))?;
+        }
+    }
+    println!("samples={samples}");
+    println!("instructions={}", total / samples as u64);
+    println!("instructions_min={least}");
+    println!("instructions_max={most}");
+    println!("execute_stack_bytes={stack_bytes}");
+    println!("digest={:016x}", digest.0);
+    Ok(())
+}
+
+fn failed(what: &str, error: impl core::fmt::Display) -> Reported {
+    println!("error: {what}: {error}");
+    Reported(FAILED)
+}
+
+/// The Fowler-Noll-Vo digest 1a of 64 bits, over everything that is added.
+struct Digest(u64);
+
+impl Digest {
+    fn new() -> Self {
+        Digest(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}

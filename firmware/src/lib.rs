@@ -1,0 +1,26 @@
+//! The ground that a bare-metal image stands on, the same on six boards: memory, faults, the stack, counting
+//! instructions and talk with the host.
+//!
+//! The build script settles the board and the instruction set ([`board`]). `cortex-m-rt` sets up the vector
+//! table, the stack and the statics and turns the floating point and vector unit on; [`start`] does the rest.
+
+#![no_std]
+
+pub mod arguments;
+pub mod board;
+#[cfg(feature = "cases")]
+pub mod cases;
+pub mod counter;
+pub mod execute;
+pub mod fault;
+pub mod memory;
+pub mod protection;
+pub mod selftest;
+pub mod semihosting;
+pub mod stack;
+
+/// Gets ready what start-up leaves off: memory protection and the clock. To be called first in `main`.
+pub fn start() {
+    protection::enable();
+    counter::start_clock();
+}

@@ -1,0 +1,40 @@
+//! The image: reads the command line, does what it says and exits with a code.
+
+#![no_std]
+#![no_main]
+
+use cortado_firmware::arguments::Arguments;
+use cortado_firmware::{board, execute, println, selftest, semihosting};
+use cortex_m_rt::entry;
+
+#[entry]
+fn main() -> ! {
+    cortado_firmware::start();
+    let mut line = [0; board::COMMAND_LINE_BYTES_MAX + 1];
+    let code = match semihosting::command_line(&mut line) {
+        Ok(line) => run(Arguments::new(line)),
+        Err(error) => {
+            println!("cannot read the command line: {error}");
+            1
+        }
+    };
+    semihosting::exit(code)
+}
+
+/// Does what `task=` says and returns the exit code.
+fn run(arguments: Arguments<'_>) -> u8 {
+    match arguments.value("task") {
+        None | Some("selftest") => selftest::run(arguments),
+        Some("execute") => execute::run(arguments),
+        #[cfg(feature = "cases")]
+        Some("sweep") => cortado_firmware::cases::sweep(),
+        #[cfg(feature = "cases")]
+        Some("golden") => cortado_firmware::cases::golden(arguments),
+        Some(task) => {
+            println!(
+                "unknown task {task}; there are selftest and execute, and with the feature `cases` sweep and golden"
+            );
+            2
+        }
+    }
+}

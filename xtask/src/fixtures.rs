@@ -1,0 +1,106 @@
+//! The fixtures in `testdata/models`: compiled, run on the host, and their recorded results.
+
+use crate::steps::root;
+use cortado_compiler::import::ExportedProgram;
+use cortado_compiler::{Compiled, compile};
+use cortado_contract::{Cpu, Isa, Target};
+use cortado_host::boards::BoardProgram;
+use cortado_host::local::{self, AlignedBytes, Boundary};
+use cortado_host::samples::{Outputs, Samples};
+use cortado_npz::Archive;
+use cortado_runtime::{LayoutPolicy, Program, Requirements};
+use std::path::PathBuf;
+
+/// A file of a model.
+pub(crate) fn path(model: &str, file: &str) -> PathBuf {
+    root().join("testdata/models").join(model).join(file)
+}
+
+/// The name that a target has in the fixtures' files: its instruction set decides.
+pub(crate) fn target_name(isa: Isa) -> &'static str {
+    match isa {
+        Isa::Mve => "m55",
+        Isa::Dsp => "m4",
+        Isa::Scalar => "m0",
+    }
+}
+
+/// The core that stands for an instruction set in the fixtures.
+pub(crate) fn cpu_of(isa: Isa) -> Cpu {
+    match isa {
+        Isa::Mve => Cpu::M55,
+        Isa::Dsp => Cpu::M4,
+        Isa::Scalar => Cpu::M0,
+    }
+}
+
+/// A model compiled for a target.
+pub(crate) fn compiled(model: &str, target: Target) -> Result<Compiled, String> {
+    let exported =
+        ExportedProgram::open(path(model, "quantized.pt2")).map_err(|error| error.to_string())?;
+    compile(&exported, target).map_err(|error| format!("{model}: {error}"))
+}
+
+/// A compiled program that is ready to run here and on boards.
+pub(crate) struct Ready {
+    pub(crate) file: AlignedBytes,
+    pub(crate) boundary: Boundary,
+    pub(crate) requirements: Requirements,
+}
+
+impl Ready {
+    pub(crate) fn new(pte: &[u8]) -> Result<Self, String> {
+        let file = AlignedBytes::copy_of(pte);
+        let boundary = local::boundary(&file).map_err(|error| error.to_string())?;
+        let requirements = Program::parse(file.as_ref()).and_then(|program| program.requirements());
+        let requirements = requirements.map_err(|error| error.to_string())?;
+        Ok(Ready { file, boundary, requirements })
+    }
+
+    pub(crate) fn on_board(&self, policy: LayoutPolicy) -> BoardProgram<'_> {
+        BoardProgram {
+            file: &self.file,
+            boundary: &self.boundary,
+            requirements: self.requirements,
+            policy,
+        }
+    }
+
+    pub(crate) fn samples(&self, model: &str) -> Result<Samples, String> {
+        let archive =
+            Archive::open(path(model, "inputs.npz")).map_err(|error| error.to_string())?;
+        Samples::take(&archive, &[], &self.boundary.inputs).map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn run_here(
+        &self,
+        isa: Isa,
+        policy: LayoutPolicy,
+        samples: &Samples,
+    ) -> Result<Outputs, String> {
+        local::run(&self.file, isa, policy, samples, || {}).map_err(|error| error.to_string())
+    }
+}
+
+/// Holds outputs against the recorded ones: those of upstream's runtime for the first samples, and those of upstream's own
+/// integer implementation for all. Returns what differs.
+pub(crate) fn compare_with_recorded(
+    model: &str,
+    isa: Isa,
+    outputs: &Outputs,
+) -> Result<Option<String>, String> {
+    let expected = Archive::open(path(model, "expected.npz")).map_err(|error| error.to_string())?;
+    let runtime = Archive::open(path(model, "upstream-runtime.npz")).ok();
+    for (index, output) in outputs.bytes().enumerate() {
+        let key = format!("{}_output{index}", target_name(isa));
+        let from_runtime = runtime.as_ref().and_then(|archive| archive.get(&key));
+        // The C kernels' bits count where both are there and differ.
+        let recorded = from_runtime.or_else(|| expected.get(&key));
+        let recorded = recorded.ok_or_else(|| format!("{model} has no recorded {key}"))?.bytes();
+        let length = output.len().min(recorded.len());
+        if output[..length] != recorded[..length] {
+            return Ok(Some(format!("{key} differs from the recorded output")));
+        }
+    }
+    Ok(None)
+}

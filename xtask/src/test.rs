@@ -1,0 +1,48 @@
+//! `cargo xtask test`: everything that must hold before a change lands.
+
+use crate::steps::{Tally, cargo};
+use crate::{on_boards, selftest, steps};
+use cortado_host::boards::Tools;
+use std::process::Command;
+
+pub(crate) fn run(full: bool) -> Result<(), String> {
+    let tools = Tools::ensure().map_err(|error| error.to_string())?;
+    println!("boards are built by {}", tools.compiler());
+    format()?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])?;
+    cargo(&["test", "--workspace", "--quiet"])?;
+    // Documentation is a product: broken links are errors.
+    cargo(&["doc", "--workspace", "--no-deps", "--quiet"])?;
+    let mut tally = Tally::default();
+    on_boards::run(&tools, &mut tally)?;
+    if full {
+        selftest::run(&tools, &mut tally).map_err(|error| error.to_string())?;
+    }
+    tally.finish()
+}
+
+/// Every Rust file, also those that only a macro names and that `cargo fmt` therefore does not find.
+fn format() -> Result<(), String> {
+    let listing =
+        Command::new("git").args(["ls-files", "*.rs"]).current_dir(steps::root()).output();
+    let listing = listing.map_err(|error| format!("cannot list the sources: {error}"))?;
+    let listing = String::from_utf8_lossy(&listing.stdout).into_owned();
+    let files: Vec<&str> = listing.lines().collect();
+    if files.is_empty() {
+        // A source tree without its history: what Cargo finds must do.
+        return cargo(&["fmt", "--all", "--check"]);
+    }
+    println!("==> rustfmt --check on {} files", files.len());
+    let arguments = ["--check", "--edition", "2024"].into_iter().chain(files);
+    let output = Command::new("rustfmt").args(arguments).current_dir(steps::root()).output();
+    let output = output.map_err(|error| format!("cannot start rustfmt: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    println!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Err("files are not formatted; run rustfmt on them".to_owned())
+}

@@ -8,7 +8,9 @@ use std::env;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(cortado_isa, values(\"model\", \"scalar\", \"dsp\", \"mve\", \"invalid\"))");
+    println!(
+        "cargo::rustc-check-cfg=cfg(cortado_isa, values(\"model\", \"scalar\", \"dsp\", \"mve\", \"invalid\"))"
+    );
     println!("cargo::rustc-cfg=cortado_isa=\"{}\"", settle());
 }
 

@@ -58,7 +58,11 @@ impl Unsupported {
 
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (node `{}`): {}\n    at {}", self.operator, self.node, self.reason, self.source)?;
+        write!(
+            f,
+            "{} (node `{}`): {}\n    at {}",
+            self.operator, self.node, self.reason, self.source
+        )?;
         if let Some(remedy) = self.remedy {
             write!(f, "\n    help: {remedy}")?;
         }

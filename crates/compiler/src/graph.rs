@@ -113,7 +113,10 @@ impl RealRange {
 
     /// What is left when both ranges clamp one after the other, this one first.
     pub fn then(self, next: RealRange) -> RealRange {
-        RealRange { min: self.min.clamp(next.min, next.max), max: self.max.clamp(next.min, next.max) }
+        RealRange {
+            min: self.min.clamp(next.min, next.max),
+            max: self.max.clamp(next.min, next.max),
+        }
     }
 }
 
@@ -220,7 +223,12 @@ impl Graph {
     /// The positions of the nodes that read a value.
     pub fn users(&self, id: ValueId) -> Vec<usize> {
         let reads = |node: &Node| node.operands().any(|operand| operand == id);
-        self.nodes.iter().enumerate().filter(|(_, node)| reads(node)).map(|(index, _)| index).collect()
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| reads(node))
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// Replaces every use of a value, as an operand and as an output of the model.

@@ -54,13 +54,21 @@ pub struct Compiled {
 pub fn compile(exported: &ExportedProgram, target: Target) -> Result<Compiled, CompileError> {
     let mut graph = from_export::from_export(exported)?;
     passes::run_all(&passes::PassContext { target }, &mut graph, |pass, graph| {
-        debug_assert!(verify::verify(graph).is_empty(), "after {}: {:?}", pass.name, verify::verify(graph));
+        debug_assert!(
+            verify::verify(graph).is_empty(),
+            "after {}: {:?}",
+            pass.name,
+            verify::verify(graph)
+        );
     })?;
     let lowered = lower::lower(&graph, target)?;
     let plan = plan::plan(&lowered);
     let defects = plan::check(&lowered, &plan);
     if !defects.is_empty() {
-        return Err(CompileError::Internal(format!("the memory plan is wrong: {}", defects.join("; "))));
+        return Err(CompileError::Internal(format!(
+            "the memory plan is wrong: {}",
+            defects.join("; ")
+        )));
     }
     let pte = emit::emit(&lowered, &plan, target)?;
     Ok(Compiled { target, graph, lowered, plan, pte })

@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 mod views;
 
-
 /// What a lowering returns: nothing when the node is another's business, else whether it could be lowered.
 pub(crate) type Outcome = Option<Result<(), Unsupported>>;
 
@@ -103,8 +102,23 @@ pub(crate) fn quantized_activation(node: &Node, quantization: &Quantization) -> 
     Activation { min: limits.clamp(quantize(range.min)), max: limits.clamp(quantize(range.max)) }
 }
 
-/// What makes two constants the same one: type, extents and elements.
-type ConstantKey = (DType, Vec<u32>, Arc<[u8]>);
+/// What makes two constants the same one: type, extents, order in memory and elements.
+type ConstantKey = (DType, Vec<u32>, Vec<u8>, Arc<[u8]>);
+
+/// Elements in logical order, in memory order.
+fn in_memory_order(dtype: DType, shape: &[u32], dim_order: &[u8], data: Arc<[u8]>) -> Arc<[u8]> {
+    if dim_order.is_sorted() {
+        return data;
+    }
+    let size = dtype.size_bytes() as usize;
+    let mut positions = vec![0usize];
+    for axis in dim_order.iter().map(|axis| usize::from(*axis)) {
+        let stride: usize = shape[axis + 1..].iter().map(|extent| *extent as usize).product();
+        let steps = |start: usize| (0..shape[axis] as usize).map(move |step| start + step * stride);
+        positions = positions.into_iter().flat_map(steps).collect();
+    }
+    positions.into_iter().flat_map(|position| &data[position * size..][..size]).copied().collect()
+}
 
 /// The program under construction, with what has been lowered so far.
 pub(crate) struct Lowerer<'g> {
@@ -124,9 +138,13 @@ impl Lowerer<'_> {
         }
         let value = self.graph.value(id);
         let buffer = match &value.data {
-            Some(data) => {
-                self.constant(&value.name, value.dtype, value.shape.clone(), data.clone())
-            }
+            Some(data) => self.ordered_constant(
+                &value.name,
+                value.dtype,
+                value.shape.clone(),
+                value.dim_order.clone(),
+                data.clone(),
+            ),
             None => self.program.add(Buffer {
                 name: value.name.clone(),
                 dtype: value.dtype,
@@ -145,7 +163,7 @@ impl Lowerer<'_> {
         self.program.tensor(buffer)
     }
 
-    /// A constant with elements in logical order.
+    /// A constant with elements in logical order, stored row-major.
     pub(crate) fn constant(
         &mut self,
         name: &str,
@@ -153,14 +171,28 @@ impl Lowerer<'_> {
         shape: Vec<u32>,
         data: Arc<[u8]>,
     ) -> BufferId {
+        let dim_order = (0..shape.len() as u8).collect();
+        self.ordered_constant(name, dtype, shape, dim_order, data)
+    }
+
+    /// A constant with elements in logical order, stored with its axes in the order `dim_order`.
+    fn ordered_constant(
+        &mut self,
+        name: &str,
+        dtype: DType,
+        shape: Vec<u32>,
+        dim_order: Vec<u8>,
+        data: Arc<[u8]>,
+    ) -> BufferId {
+        let data = in_memory_order(dtype, &shape, &dim_order, data);
         let program = &mut self.program;
-        let key = (dtype, shape, data);
-        *self.constants.entry(key).or_insert_with_key(|(dtype, shape, data)| {
+        let key = (dtype, shape, dim_order, data);
+        *self.constants.entry(key).or_insert_with_key(|(dtype, shape, dim_order, data)| {
             program.add(Buffer {
                 name: name.to_owned(),
                 dtype: *dtype,
                 shape: shape.clone(),
-                dim_order: (0..shape.len() as u8).collect(),
+                dim_order: dim_order.clone(),
                 kind: BufferKind::Constant(data.clone()),
             })
         })

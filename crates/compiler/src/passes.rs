@@ -4,10 +4,12 @@ use crate::error::CompileError;
 use crate::graph::Graph;
 use cortado_contract::Target;
 
+mod assign_layouts;
 mod fold_qparams;
 mod fuse_activations;
 mod remove_no_ops;
 
+pub(crate) use assign_layouts::CLONE_DIM_ORDER;
 pub(crate) use fold_qparams::{DEQUANTIZE, QUANTIZE, constant_numbers};
 
 /// What a pass may know besides the graph.
@@ -31,6 +33,7 @@ pub const PASSES: &[Pass] = &[
     Pass { name: "remove_no_ops", run: remove_no_ops::run },
     Pass { name: "fuse_activations", run: fuse_activations::run },
     Pass { name: "fold_qparams", run: fold_qparams::run },
+    Pass { name: "assign_layouts", run: assign_layouts::run },
 ];
 
 /// Runs all passes; `after` sees the graph after each of them.

@@ -91,7 +91,11 @@ impl Report {
             constant_bytes: constants.map(|buffer| buffer.size_bytes()).sum(),
             arena_bytes: plan.arena_bytes,
             arena_lower_bound_bytes: plan.lower_bound_bytes,
-            state_bytes: 4 * lowered.calls.iter().map(|call| state_words(call.operator.kind())).sum::<usize>(),
+            state_bytes: 4 * lowered
+                .calls
+                .iter()
+                .map(|call| state_words(call.operator.kind()))
+                .sum::<usize>(),
             macs,
             // Every operator that multiplies and accumulates does so in int8; others are refused before.
             int8_share: 1.0,

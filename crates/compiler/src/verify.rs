@@ -48,14 +48,20 @@ impl Verifier<'_> {
             let mut order = value.dim_order.clone();
             order.sort_unstable();
             if order.iter().map(|axis| usize::from(*axis)).ne(0..value.shape.len()) {
-                self.report(&value.name, format!("memory order {:?} is no permutation", value.dim_order));
+                self.report(
+                    &value.name,
+                    format!("memory order {:?} is no permutation", value.dim_order),
+                );
             }
             if let Some(data) = &value.data {
                 self.defined.insert(ValueId(index));
                 let elements: u64 = value.shape.iter().map(|extent| u64::from(*extent)).product();
                 let needed = elements * u64::from(value.dtype.size_bytes());
                 if data.len() as u64 != needed {
-                    self.report(&value.name, format!("constant of {} bytes needs {needed}", data.len()));
+                    self.report(
+                        &value.name,
+                        format!("constant of {} bytes needs {needed}", data.len()),
+                    );
                 }
             }
             let Some(quantization) = &value.quantization else { continue };
@@ -65,7 +71,9 @@ impl Verifier<'_> {
             }
             if let Scale::PerChannel { axis, scales } = &quantization.scale {
                 let channels = value.shape.get(*axis).copied();
-                if channels != Some(scales.len() as u32) || quantization.zero_points.len() != scales.len() {
+                if channels != Some(scales.len() as u32)
+                    || quantization.zero_points.len() != scales.len()
+                {
                     self.report(&value.name, "the number of scales is not the number of channels");
                 }
             }

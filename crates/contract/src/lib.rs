@@ -11,11 +11,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod broadcast;
 pub mod dtype;
 pub mod layout;
 pub mod ops;
 pub mod quant;
 pub mod stamp;
+pub mod strided;
 pub mod target;
 pub mod value;
 

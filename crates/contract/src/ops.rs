@@ -22,6 +22,7 @@ macro_rules! for_each_operator {
             DequantizePerTensor = dequantize_per_tensor,
             QuantizedLinear = quantized_linear,
             QuantizedLinearPerChannel = quantized_linear_per_channel,
+            CloneDimOrder = clone_dim_order,
         }
     };
 }
@@ -188,6 +189,8 @@ pub mod kind {
         Bool(bool), bool, |value| *value;
         /// `int[]`.
         IntList(D::IntList), int_list, |value| value;
+        /// `int[]?`.
+        OptionalIntList(Option<D::IntList>), optional_int_list, |value| value.as_ref();
         /// `Tensor[]`.
         TensorList(D::TensorList), tensor_list, |value| value;
     }
@@ -288,13 +291,14 @@ impl crate::value::IntList for Nowhere {
 
 /// Declares an operator's argument struct with its name, schema, decoder and encoder.
 ///
-/// The name is followed by `.overload` unless the overload is `out`. Arguments are `name: Kind`, in schema order, without the trailing `out`; the kinds are those of [`kind`]. The
-/// positions of the arguments are constants in a module `argument`.
+/// The name is followed by `.overload` unless the overload is `out`. Arguments are `name: Kind`, in schema order, without the
+/// trailing `out`; the kinds are those of [`kind`]. Where Rust does not take a name, such as `self`, an argument is
+/// `name as "self": Kind`. The positions of the arguments are constants in a module `argument`.
 macro_rules! operator {
     (
         $(#[$doc:meta])*
         $name:ident = $torch_name:literal $(. $overload:ident)? {
-            $($(#[$field_doc:meta])* $field:ident : $kind:ident $(<$ty:ty>)?,)*
+            $($(#[$field_doc:meta])* $field:ident $(as $torch_field:literal)? : $kind:ident $(<$ty:ty>)?,)*
         }
     ) => {
         $(#[$doc])*
@@ -313,11 +317,11 @@ macro_rules! operator {
             /// The operator's schema.
             pub const SCHEMA: &'static str = concat!(
                 $torch_name, ".", operator!(@overload $($overload)?), "(",
-                $(operator!(@schema $kind), " ", stringify!($field), ", ",)*
+                $(operator!(@schema $kind), " ", operator!(@name $field $($torch_field)?), ", ",)*
                 "*, Tensor(a!) out) -> Tensor(a!)"
             );
             /// The arguments' names in schema order.
-            pub const ARGUMENTS: &'static [&'static str] = &[$(stringify!($field),)* "out"];
+            pub const ARGUMENTS: &'static [&'static str] = &[$(operator!(@name $field $($torch_field)?),)* "out"];
 
             /// Reads the arguments in schema order.
             pub fn decode<R: $crate::value::ArgumentReader<D>>(reader: &mut R) -> Result<Self, R::Error> {
@@ -331,7 +335,7 @@ macro_rules! operator {
             /// Writes the arguments in schema order.
             pub fn encode<W: $crate::value::ArgumentWriter<D>>(&self, writer: &mut W) {
                 use $crate::ops::kind::{self, Kind};
-                $(<kind::$kind $(<$ty>)? as Kind>::write(writer, stringify!($field), &self.$field);)*
+                $(<kind::$kind $(<$ty>)? as Kind>::write(writer, operator!(@name $field $($torch_field)?), &self.$field);)*
                 writer.tensor("out", &self.out);
             }
         }
@@ -342,11 +346,15 @@ macro_rules! operator {
     (@overload) => { "out" };
     (@overload $overload:ident) => { stringify!($overload) };
 
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $torch_field:literal) => { $torch_field };
+
     (@schema Tensor) => { "Tensor" };
     (@schema OptionalTensor) => { "Tensor?" };
     (@schema Float) => { "float" };
     (@schema Bool) => { "bool" };
     (@schema IntList) => { "int[]" };
+    (@schema OptionalIntList) => { "int[]?" };
     (@schema TensorList) => { "Tensor[]" };
     (@schema OptionalInt) => { "int?" };
     (@schema ScalarType) => { "ScalarType" };

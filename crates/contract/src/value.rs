@@ -169,6 +169,8 @@ pub trait ArgumentReader<D: Domain> {
     fn bool(&mut self) -> Result<bool, Self::Error>;
     /// Reads an `int[]`.
     fn int_list(&mut self) -> Result<D::IntList, Self::Error>;
+    /// Reads an `int[]?`.
+    fn optional_int_list(&mut self) -> Result<Option<D::IntList>, Self::Error>;
     /// Reads a `Tensor[]`.
     fn tensor_list(&mut self) -> Result<D::TensorList, Self::Error>;
 }
@@ -189,6 +191,14 @@ pub trait ArgumentWriter<D: Domain> {
     fn bool(&mut self, name: &'static str, value: bool);
     /// Writes an `int[]`.
     fn int_list(&mut self, name: &'static str, value: &D::IntList);
+    /// Writes an `int[]?`.
+    fn optional_int_list(&mut self, name: &'static str, value: Option<&D::IntList>) {
+        match value {
+            Some(list) => self.int_list(name, list),
+            // Whatever is absent is written alike.
+            None => self.optional_tensor(name, None),
+        }
+    }
     /// Writes a `Tensor[]`.
     fn tensor_list(&mut self, name: &'static str, value: &D::TensorList);
 }
@@ -257,4 +267,9 @@ impl Rule {
 /// Shorthand for rules: `Err` with the argument's position when `holds` is false.
 pub const fn require(holds: bool, argument: u8, rule: Rule) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(Violation { argument, rule }) }
+}
+
+/// Shorthand for rules: the value, or the argument's position when there is none.
+pub fn require_some<T>(value: Option<T>, argument: u8, rule: Rule) -> Result<T, Violation> {
+    value.ok_or(Violation { argument, rule })
 }

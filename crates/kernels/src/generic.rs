@@ -4,6 +4,11 @@
 //! `prepare`, which checks what can be checked once and packs the arguments into that many words, and `execute`, which
 //! unpacks them. Word 0 of the state belongs to the loader in its low byte; the upper 24 bits are the operator's.
 
+#![allow(
+    clippy::extra_unused_type_parameters,
+    reason = "`execute` is called alike for every operator, also for those that need no instruction set"
+)]
+
 use crate::memory::Memory;
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded, LoadedTensor};
@@ -13,6 +18,7 @@ use cortado_contract::value::{Rule, Violation, require};
 
 pub mod linear_s16;
 pub mod linear_s4;
+pub mod strided;
 
 /// An operator that cannot be prepared: the rule of its contract that is broken.
 pub type PrepareError = Violation;

@@ -29,6 +29,12 @@ impl Location {
         (offset_bytes < Self::IN_PROGRAM - 1).then_some(Location(offset_bytes | Self::IN_PROGRAM))
     }
 
+    /// The location this many bytes further on in the same memory, or `None` past its end.
+    pub fn offset_by(self, bytes: u32) -> Option<Location> {
+        let offset = (self.0 & !Self::IN_PROGRAM).checked_add(bytes)?;
+        if self.is_constant() { Location::program(offset) } else { Location::arena(offset) }
+    }
+
     /// Whether the operand is a constant in the program's file.
     pub const fn is_constant(self) -> bool {
         self.0 & Self::IN_PROGRAM != 0
@@ -196,5 +202,8 @@ mod tests {
         }
         assert_eq!(Location::arena(1 << 31), None);
         assert_eq!(Location::program((1 << 31) - 1), None);
+        assert_eq!(Location::arena(8).and_then(|at| at.offset_by(3)), Location::arena(11));
+        assert_eq!(Location::program(8).and_then(|at| at.offset_by(3)), Location::program(11));
+        assert_eq!(Location::arena(8).and_then(|at| at.offset_by(u32::MAX)), None);
     }
 }

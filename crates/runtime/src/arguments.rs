@@ -152,6 +152,14 @@ impl<'p> ArgumentReader<Loaded<FileLists<'p>>> for Arguments<'p> {
         })
     }
 
+    fn optional_int_list(&mut self) -> Result<Option<FileInts<'p>>, OperatorProblem> {
+        self.next(|context, value| match value {
+            Value::Null => Ok(None),
+            Value::IntList(items) => Ok(Some(FileInts { plan: context.plan, items })),
+            _ => Err(ArgumentCause::Kind),
+        })
+    }
+
     fn int_list(&mut self) -> Result<FileInts<'p>, OperatorProblem> {
         self.next(|context, value| match value {
             Value::IntList(items) => Ok(FileInts { plan: context.plan, items }),

@@ -121,7 +121,10 @@ impl<'m, M: Micro> Method<'m, M> {
         let info = self.input_info(index)?;
         let input = self.memory_of(&info).ok_or(TensorError::Index)?;
         if input.len() != bytes.len() {
-            return Err(TensorError::Length { needed: input.len() as u32, given: bytes.len() as u32 });
+            return Err(TensorError::Length {
+                needed: input.len() as u32,
+                given: bytes.len() as u32,
+            });
         }
         input.copy_from_slice(bytes);
         self.missing_inputs &= !(1 << index);

@@ -6,8 +6,7 @@
 
 #![allow(unsafe_code, reason = "inline assembly")]
 
-use super::scalar::split_rows;
-use crate::micro::Micro;
+use crate::micro::{Micro, cut_rows};
 use cortado_contract::Isa;
 
 /// Cores with the DSP extension.
@@ -18,8 +17,8 @@ impl Micro for Dsp {
     const ISA: Isa = Isa::Dsp;
 
     #[inline(always)]
-    fn dot_4(lhs: &[i8], lhs_offset: i32, rhs: &[i8], accumulators: &mut [i32; 4]) {
-        let Some((rows, _)) = split_rows(rhs, lhs.len()) else { return };
+    fn dot_rows(lhs: &[i8], lhs_offset: i32, rows: [&[i8]; 4], accumulators: &mut [i32; 4]) {
+        let Some(rows) = cut_rows(rows, lhs.len()) else { return };
         let offsets = pair(lhs_offset);
         let [mut a, mut b, mut c, mut d] = *accumulators;
         let quads = rows[0].chunks_exact(4).zip(rows[1].chunks_exact(4));

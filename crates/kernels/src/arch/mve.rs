@@ -5,8 +5,7 @@
 
 #![allow(unsafe_code, reason = "inline assembly")]
 
-use super::scalar::split_rows;
-use crate::micro::Micro;
+use crate::micro::{Micro, cut_rows};
 use cortado_contract::Isa;
 
 /// Cores with Helium.
@@ -17,8 +16,8 @@ impl Micro for Mve {
     const ISA: Isa = Isa::Mve;
 
     #[inline(always)]
-    fn dot_4(lhs: &[i8], lhs_offset: i32, rhs: &[i8], accumulators: &mut [i32; 4]) {
-        let Some((rows, _)) = split_rows(rhs, lhs.len()) else { return };
+    fn dot_rows(lhs: &[i8], lhs_offset: i32, rows: [&[i8]; 4], accumulators: &mut [i32; 4]) {
+        let Some(rows) = cut_rows(rows, lhs.len()) else { return };
         multiply_4(lhs, rows, accumulators);
         if lhs_offset != 0 {
             for (sum, row) in accumulators.iter_mut().zip(rows) {
@@ -74,7 +73,7 @@ fn multiply_4(lhs: &[i8], rows: [&[i8]; 4], accumulators: &mut [i32; 4]) {
     #[cfg(cortado_isa = "mve")]
     {
         let [mut a, mut b, mut c, mut d] = *accumulators;
-        // SAFETY: `split_rows` makes each row as long as `lhs`; the tail-predicated loop reads exactly that many bytes
+        // SAFETY: `cut_rows` makes each row as long as `lhs`; the tail-predicated loop reads exactly that many bytes
         // from each pointer and writes only the registers named here. Accumulators of `VMLADAVA` must be even registers.
         unsafe {
             core::arch::asm!(

@@ -1,6 +1,6 @@
 //! Plain Thumb and Thumb-2: Rust that the compiler does well on.
 
-use crate::micro::Micro;
+use crate::micro::{Micro, cut_rows};
 use cortado_contract::Isa;
 
 /// Cores without DSP or Helium instructions.
@@ -11,8 +11,8 @@ impl Micro for Scalar {
     const ISA: Isa = Isa::Scalar;
 
     #[inline(always)]
-    fn dot_4(lhs: &[i8], lhs_offset: i32, rhs: &[i8], accumulators: &mut [i32; 4]) {
-        let Some((rows, _)) = split_rows(rhs, lhs.len()) else { return };
+    fn dot_rows(lhs: &[i8], lhs_offset: i32, rows: [&[i8]; 4], accumulators: &mut [i32; 4]) {
+        let Some(rows) = cut_rows(rows, lhs.len()) else { return };
         let [mut a, mut b, mut c, mut d] = *accumulators;
         let weights = rows[0].iter().zip(rows[1]).zip(rows[2].iter().zip(rows[3]));
         for (lhs, ((w0, w1), (w2, w3))) in lhs.iter().zip(weights) {
@@ -31,14 +31,4 @@ impl Micro for Scalar {
             sum.wrapping_add((i32::from(*lhs) + lhs_offset).wrapping_mul(i32::from(*rhs)))
         })
     }
-}
-
-/// Four consecutive rows of `length`, and the rest; `None` when there are fewer.
-#[inline(always)]
-pub(super) fn split_rows(values: &[i8], length: usize) -> Option<([&[i8]; 4], &[i8])> {
-    let (a, rest) = values.split_at_checked(length)?;
-    let (b, rest) = rest.split_at_checked(length)?;
-    let (c, rest) = rest.split_at_checked(length)?;
-    let (d, rest) = rest.split_at_checked(length)?;
-    Some(([a, b, c, d], rest))
 }

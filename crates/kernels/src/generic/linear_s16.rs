@@ -26,14 +26,20 @@ pub fn linear_s16(
                 Some(bias) => *bias.get(channel)?,
                 None => 0,
             };
-            for (lhs, rhs) in lhs.chunks(BLOCK).zip(rhs.chunks(BLOCK)) {
-                let products =
-                    lhs.iter().zip(rhs).map(|(lhs, rhs)| i32::from(*lhs) * i32::from(*rhs));
-                accumulator += i64::from(products.fold(0i32, i32::wrapping_add));
-            }
+            accumulator += dot_s16(lhs, rhs);
             let value = requantize_s64(accumulator, params.reduced_multiplier, params.shift);
             *out.get_mut(row * out_features + channel)? = params.activation.clamp(value) as i16;
         }
     }
     Some(())
+}
+
+/// The dot product of rows of the same length.
+pub(super) fn dot_s16(lhs: &[i16], rhs: &[i8]) -> i64 {
+    let mut sum = 0i64;
+    for (lhs, rhs) in lhs.chunks(BLOCK).zip(rhs.chunks(BLOCK)) {
+        let products = lhs.iter().zip(rhs).map(|(lhs, rhs)| i32::from(*lhs) * i32::from(*rhs));
+        sum += i64::from(products.fold(0i32, i32::wrapping_add));
+    }
+    sum
 }

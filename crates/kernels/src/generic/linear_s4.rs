@@ -7,7 +7,7 @@ use crate::micro::Micro;
 use cortado_contract::ops::quantized_linear::{LinearConstants, LinearParams, LinearShape};
 
 /// The number of weights that are unpacked at a time; even, so that blocks of one row keep their parity.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 /// Computes a fully connected layer whose `weights` are packed 4-bit numbers.
 ///
@@ -50,7 +50,7 @@ pub fn linear_s4<M: Micro>(
 }
 
 /// Unpacks the numbers from index `first` on, two's complement of four bits each.
-fn unpack(packed: &[i8], first: usize, out: &mut [i8]) -> Option<()> {
+pub(super) fn unpack(packed: &[i8], first: usize, out: &mut [i8]) -> Option<()> {
     for (index, out) in (first..).zip(out) {
         let byte = *packed.get(index / 2)?;
         *out = if index % 2 == 0 { byte << 4 >> 4 } else { byte >> 4 };

@@ -1,8 +1,9 @@
 //! The command line.
 
+use crate::failure::Failure;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use cortado_contract::{Cpu, Isa, Target};
+use cortado_contract::{Cpu, Target};
 use std::path::PathBuf;
 
 const STYLES: Styles = Styles::styled()
@@ -38,26 +39,26 @@ pub(crate) enum Command {
 }
 
 /// The target, as two options.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct TargetArguments {
     /// The core, such as cortex-m55 or cortex-m0plus
-    #[arg(long = "target", value_name = "CPU", value_parser = parse_cpu)]
-    pub(crate) cpu: Option<Cpu>,
+    #[arg(long = "target", value_name = "CPU")]
+    pub(crate) cpu: Option<String>,
     /// The instruction set, where the core was built with a lesser one than it can have
-    #[arg(long, value_name = "ISA", value_parser = parse_isa, requires = "cpu")]
-    pub(crate) isa: Option<Isa>,
+    #[arg(long, value_name = "ISA", requires = "cpu")]
+    pub(crate) isa: Option<String>,
 }
 
 impl TargetArguments {
     /// The target that was asked for, if any.
-    pub(crate) fn target(&self) -> Result<Option<Target>, crate::failure::Failure> {
-        match (self.cpu, self.isa) {
-            (None, _) => Ok(None),
-            (Some(cpu), None) => Ok(Some(Target::new(cpu))),
-            (Some(cpu), Some(isa)) => {
-                Target::with_isa(cpu, isa).map(Some).map_err(crate::failure::Failure::new)
-            }
-        }
+    pub(crate) fn target(&self) -> Result<Option<Target>, Failure> {
+        let Some(cpu) = &self.cpu else { return Ok(None) };
+        let cpu = parse_cpu(cpu)?;
+        let isa = match &self.isa {
+            Some(isa) => isa.parse().map_err(|error| Failure::new(format!("`{isa}`: {error}")))?,
+            None => cpu.default_isa(),
+        };
+        Target::with_isa(cpu, isa).map(Some).map_err(Failure::new)
     }
 }
 
@@ -177,18 +178,17 @@ pub(crate) enum Stage {
     Pte,
 }
 
-fn parse_cpu(text: &str) -> Result<Cpu, String> {
+fn parse_cpu(text: &str) -> Result<Cpu, Failure> {
     text.parse().map_err(|error| {
-        let nearest = Cpu::ALL.iter().map(|cpu| cpu.name()).min_by_key(|name| distance(text, name));
+        let failure = Failure::new(format!("`{text}`: {error}"));
+        // Of names that are equally near, one that goes on where the text ends is the likelier one.
+        let names = Cpu::ALL.iter().map(|cpu| cpu.name());
+        let nearest = names.min_by_key(|name| (distance(text, name), !name.starts_with(text)));
         match nearest.filter(|name| distance(text, name) <= 3) {
-            Some(name) => format!("{error}\n  did you mean `{name}`?"),
-            None => format!("{error}"),
+            Some(name) => failure.help(format!("did you mean `{name}`?")),
+            None => failure,
         }
     })
-}
-
-fn parse_isa(text: &str) -> Result<Isa, String> {
-    text.parse().map_err(|error: cortado_contract::target::UnknownIsa| error.to_string())
 }
 
 /// The number of characters to insert, remove or replace to make one text of the other.
@@ -218,8 +218,9 @@ mod tests {
 
     #[test]
     fn near_names_are_suggested() {
-        assert!(parse_cpu("cortex-m5").unwrap_err().contains("did you mean `cortex-m"));
-        assert!(parse_cpu("cortexm55").unwrap_err().contains("did you mean `cortex-m55`"));
-        assert!(!parse_cpu("esp32").unwrap_err().contains("did you mean"));
+        let message = |text| parse_cpu(text).unwrap_err().to_string();
+        assert!(message("cortex-m5").contains("did you mean `cortex-m52`"));
+        assert!(message("cortexm55").contains("did you mean `cortex-m55`"));
+        assert!(!message("esp32").contains("did you mean"));
     }
 }

@@ -76,7 +76,11 @@ fn input_names(file: &AlignedBytes) -> Vec<String> {
 /// The samples, held against the program's inputs.
 fn samples(arguments: &RunArguments, file: &AlignedBytes) -> Result<Samples, Failure> {
     let boundary = local::boundary(file).map_err(|error| Failure::load(&arguments.model, error))?;
-    let archive = Archive::open(&arguments.inputs).map_err(Failure::new)?;
+    let archive = Archive::open(&arguments.inputs).map_err(|error| match error {
+        // This one names the file itself.
+        cortado_npz::Error::File(error) => Failure::new(error),
+        error => Failure::at(&arguments.inputs, error),
+    })?;
     Samples::take(&archive, &input_names(file), &boundary.inputs)
         .map_err(|error| Failure::at(&arguments.inputs, &error).help(error.help()))
 }

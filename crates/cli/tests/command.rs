@@ -1,0 +1,174 @@
+//! The command as its user meets it: results, errors, exit codes, and no half-written files.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn testdata(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata").join(path)
+}
+
+/// A folder of its own for a test, empty.
+fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn cortado(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cortado"))
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// Runs a command that must fail with this code, and returns what it says. Nothing may be left in the folder but `given`.
+fn failure(folder: &Path, given: &[&str], code: i32, arguments: &[&str]) -> String {
+    let output = cortado(folder, arguments);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+    assert!(!error.contains("panicked"), "{error}");
+    let left = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| !given.iter().any(|given| name == given)).collect();
+    assert!(left.is_empty(), "{arguments:?} left {left:?}");
+    error
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn a_model_is_compiled_run_and_checked() {
+    let folder = folder("all");
+    let model = testdata("models/digits_mlp/quantized.pt2");
+    let inputs = testdata("models/digits_mlp/inputs.npz");
+    let compile =
+        ["compile", text(&model), "--target", "cortex-m55", "-o", "m.pte", "--json", "r.json"];
+    assert!(cortado(&folder, &compile).status.success());
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("r.json")).unwrap()).unwrap();
+    assert_eq!(report["constant_form"], "kernel_sum");
+    assert_eq!(report["operators"][1]["macs"], 64 * 64);
+    let run = ["run", "m.pte", "--inputs", text(&inputs), "--outputs", "o.npz"];
+    assert!(cortado(&folder, &run).status.success());
+    let outputs = cortado_npz::Archive::open(folder.join("o.npz")).unwrap();
+    let expected = cortado_npz::Archive::open(testdata("models/digits_mlp/expected.npz")).unwrap();
+    assert_eq!(
+        outputs.get("output0").unwrap().bytes(),
+        expected.get("m55_output0").unwrap().bytes()
+    );
+    let check = cortado(&folder, &["check", "m.pte", "--json"]);
+    let findings: serde_json::Value = serde_json::from_slice(&check.stdout).unwrap();
+    assert_eq!(findings["made_for"]["cpu"], "cortex-m55");
+    assert_eq!(check.status.code(), Some(0));
+    assert_eq!(
+        cortado(&folder, &["check", "m.pte", "--target", "cortex-m0"]).status.code(),
+        Some(1)
+    );
+}
+
+#[test]
+fn every_stage_is_dumped() {
+    let folder = folder("dump");
+    let model = testdata("models/tiny_linear/quantized.pt2");
+    for stage in ["import", "graph", "lowered", "plan", "pte"] {
+        let arguments = ["dump", text(&model), "--target", "cortex-m4", "--stage", stage];
+        let output = cortado(&folder, &arguments);
+        assert!(output.status.success() && !output.stdout.is_empty(), "{stage}");
+        let output = cortado(&folder, &[&arguments[..], &["--json"]].concat());
+        serde_json::from_slice::<serde_json::Value>(&output.stdout)
+            .unwrap_or_else(|error| panic!("{stage}: {error}"));
+    }
+}
+
+#[test]
+fn bad_requests_are_refused_with_a_reason() {
+    let folder = folder("bad");
+    let model = testdata("models/tiny_linear/quantized.pt2");
+    let model = text(&model);
+    let to = |target| vec!["compile", model, "--target", target, "-o", "m.pte"];
+    let error = failure(&folder, &[], 1, &to("cortex-m5"));
+    assert!(error.contains("unknown core") && error.contains("did you mean"), "{error}");
+    let error = failure(&folder, &[], 1, &[&to("cortex-m0")[..], &["--isa", "mve"]].concat());
+    assert!(error.contains("allowed for it: scalar"), "{error}");
+    failure(&folder, &[], 1, &["compile", model, "-o", "m.pte"]);
+    failure(&folder, &[], 1, &["compile", model, "--target", "cortex-m4", "-o", "none/m.pte"]);
+    failure(&folder, &[], 1, &["compile", "none.pt2", "--target", "cortex-m4", "-o", "m.pte"]);
+    failure(&folder, &[], 2, &["compile", model]);
+    failure(&folder, &[], 2, &["frobnicate"]);
+}
+
+#[test]
+fn damaged_files_are_named_as_such() {
+    let folder = folder("damaged");
+    let given = ["half.pt2", "half.pte", "text.pte"];
+    let model = std::fs::read(testdata("models/tiny_linear/quantized.pt2")).unwrap();
+    std::fs::write(folder.join("half.pt2"), &model[..model.len() / 2]).unwrap();
+    let program = std::fs::read(testdata("pte-upstream/tiny_linear-m4.pte")).unwrap();
+    std::fs::write(folder.join("half.pte"), &program[..program.len() / 2]).unwrap();
+    std::fs::write(folder.join("text.pte"), "not a program").unwrap();
+    let error = failure(
+        &folder,
+        &given,
+        1,
+        &["compile", "half.pt2", "--target", "cortex-m4", "-o", "m.pte"],
+    );
+    assert!(error.contains("half.pt2"), "{error}");
+    let error = failure(&folder, &given, 1, &["check", "half.pte"]);
+    assert!(error.contains("truncated"), "{error}");
+    let error = failure(&folder, &given, 1, &["check", "text.pte"]);
+    assert!(error.contains("neither an exported program"), "{error}");
+}
+
+#[test]
+fn samples_must_fit_the_model() {
+    let folder = folder("samples");
+    let program = testdata("pte-upstream/tiny_linear-m4.pte");
+    let save = |name: &str, array: cortado_npz::Array| {
+        let mut archive = cortado_npz::Archive::new();
+        archive.insert("input0", array);
+        archive.write(folder.join(name)).unwrap();
+    };
+    save("shape.npz", cortado_npz::Array::from_values(vec![2, 1, 511], &[0f32; 2 * 511]).unwrap());
+    save("dtype.npz", cortado_npz::Array::from_values(vec![2, 1, 512], &[0f64; 2 * 512]).unwrap());
+    std::fs::write(folder.join("broken.npz"), "PK").unwrap();
+    let given = ["shape.npz", "dtype.npz", "broken.npz"];
+    for (inputs, word) in
+        [("shape.npz", "shape"), ("dtype.npz", "float64"), ("broken.npz", "broken.npz")]
+    {
+        let arguments = ["run", text(&program), "--inputs", inputs, "--outputs", "o.npz"];
+        let error = failure(&folder, &given, 1, &arguments);
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn a_foreign_form_is_refused_and_adapted_on_request() {
+    let folder = folder("foreign");
+    let program = testdata("pte-upstream/digits_mlp-m55.pte");
+    let inputs = testdata("models/digits_mlp/inputs.npz");
+    let mut arguments = vec![
+        "run",
+        text(&program),
+        "--target",
+        "cortex-m4",
+        "--inputs",
+        text(&inputs),
+        "--outputs",
+        "o.npz",
+    ];
+    let error = failure(&folder, &[], 1, &arguments);
+    for word in ["cortex_m::quantized_linear", "kernel_sum", "bias", "dsp", "--layout adapt"] {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    arguments.extend(["--layout", "adapt"]);
+    assert!(cortado(&folder, &arguments).status.success());
+    let outputs = cortado_npz::Archive::open(folder.join("o.npz")).unwrap();
+    let expected = cortado_npz::Archive::open(testdata("models/digits_mlp/expected.npz")).unwrap();
+    assert_eq!(
+        outputs.get("output0").unwrap().bytes(),
+        expected.get("m55_output0").unwrap().bytes()
+    );
+}

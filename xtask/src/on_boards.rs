@@ -4,8 +4,7 @@ use crate::fixtures::{Ready, compare_with_recorded, compiled, cpu_of};
 use crate::steps::{Tally, root};
 use cortado_contract::{Isa, Target};
 use cortado_host::boards::{BOARDS, Board, BoardError, Content, Image, Profile, Run, Tools};
-use cortado_pte::owned;
-use cortado_pte::{WriteOptions, write};
+use cortado_host::mutate::swap_forms;
 use cortado_runtime::LayoutPolicy;
 use cortado_testkit::golden;
 use std::fs;
@@ -192,25 +191,4 @@ fn swapped(
         tally.record(&format!("{name}, swapped, {policy:?}, no stamp: noticed"), recorded);
     }
     Ok(())
-}
-
-/// The positions of both forms among a linear layer's arguments.
-const BIAS: usize = 2;
-const KERNEL_SUM: usize = 3;
-
-fn swap_forms(pte: &[u8], keep_stamp: bool) -> Result<Vec<u8>, String> {
-    let view = cortado_pte::Program::parse(pte).map_err(|error| error.to_string())?;
-    let mut program = owned::Program::from_view(&view).map_err(|error| error.to_string())?;
-    let plan = &mut program.plans[0];
-    for instruction in &mut plan.chains[0].instructions {
-        if let owned::Instruction::KernelCall { op_index, args } = instruction
-            && plan.operators[*op_index as usize].name == "cortex_m::quantized_linear"
-        {
-            args.swap(BIAS, KERNEL_SUM);
-        }
-    }
-    if !keep_stamp {
-        program.named_data.clear();
-    }
-    write(&program, &WriteOptions::default()).map_err(|error| error.to_string())
 }

@@ -8,4 +8,5 @@
 
 pub mod boards;
 pub mod local;
+pub mod mutate;
 pub mod samples;

@@ -48,7 +48,13 @@ impl Tally {
 pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     println!("==> cargo {}", arguments.join(" "));
-    match Command::new(&program).args(arguments).current_dir(root()).status() {
+    // For `cargo doc`: documentation is a product, so a broken link in it is an error.
+    let command = Command::new(&program)
+        .args(arguments)
+        .current_dir(root())
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .status();
+    match command {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("`cargo {}` ended with {status}", arguments.join(" "))),
         Err(error) => Err(format!("cannot start `{program}`: {error}")),

@@ -11,7 +11,6 @@ pub(crate) fn run(full: bool) -> Result<(), String> {
     format()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])?;
     cargo(&["test", "--workspace", "--quiet"])?;
-    // Documentation is a product: broken links are errors.
     cargo(&["doc", "--workspace", "--no-deps", "--quiet"])?;
     let mut tally = Tally::default();
     on_boards::run(&tools, &mut tally)?;

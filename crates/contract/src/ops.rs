@@ -1,8 +1,8 @@
 //! The operators: one list, one file each.
 //!
-//! Each file declares the operator's arguments with [`operator!`], its rules (data types, shapes, parameter ranges,
+//! Each file declares the operator's arguments with the macro `operator!`, its rules (data types, shapes, parameter ranges,
 //! layout form) in an implementation of [`Rules`], and its exact integer meaning as a `reference` function.
-//! [`for_each_operator!`] is the list; dispatch, decoding, tests and the table in the docs expand from it.
+//! [`for_each_operator!`](crate::for_each_operator) is the list; dispatch, decoding, tests and the table in the docs expand from it.
 
 use crate::layout::ConstantForm;
 use crate::target::Isa;

@@ -261,7 +261,8 @@ mod tests {
 
     #[test]
     fn misfits_are_named() {
-        let fails = |lhs: &Tensor, rhs: &Tensor, out: &Tensor| broadcast(lhs, rhs, out).unwrap_err();
+        let fails =
+            |lhs: &Tensor, rhs: &Tensor, out: &Tensor| broadcast(lhs, rhs, out).unwrap_err();
         let image = channels_last([1, 2, 3, 4]);
         let contiguous = tensor(&[1, 2, 3, 4]);
         let layout = Violation { argument: 1, rule: Rule::Layout };
@@ -279,8 +280,7 @@ mod tests {
 
     #[test]
     fn empty_results_have_no_elements() {
-        let found =
-            broadcast(&tensor(&[0, 3]), &tensor(&[1, 3]), &tensor(&[0, 3])).unwrap();
+        let found = broadcast(&tensor(&[0, 3]), &tensor(&[1, 3]), &tensor(&[0, 3])).unwrap();
         assert_eq!(found.element_counts(), [0; 3]);
         let mut out: [i8; 0] = [];
         reference(&found, &[], &[1, 2, 3], &mut out, |lhs, _| lhs);

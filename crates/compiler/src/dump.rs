@@ -196,6 +196,10 @@ impl ArgumentWriter<LoweredDomain> for Arguments<'_> {
     fn float(&mut self, name: &'static str, value: f64) {
         self.push(name, format!("{value:?}"));
     }
+    fn text(&mut self, name: &'static str, value: &'static str) {
+        self.push(name, format!("{value:?}"));
+    }
+
     fn optional_int(&mut self, name: &'static str, value: Option<i64>) {
         self.push(name, value.map_or("None".to_owned(), |value| value.to_string()));
     }

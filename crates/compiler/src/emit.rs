@@ -168,6 +168,11 @@ impl ArgumentWriter<LoweredDomain> for Arguments<'_, '_> {
         self.indices.push(index);
     }
 
+    fn text(&mut self, _: &'static str, value: &'static str) {
+        let index = self.emitter.value(Value::String(value.to_owned()));
+        self.indices.push(index);
+    }
+
     fn optional_int(&mut self, _: &'static str, value: Option<i64>) {
         let index = self.emitter.value(value.map_or(Value::Null, Value::Int));
         self.indices.push(index);

@@ -19,13 +19,17 @@ pub mod dump;
 pub mod emit;
 pub mod error;
 pub mod from_export;
+mod functions;
 pub mod graph;
 pub mod import;
 pub mod lower;
 pub mod lowered;
+mod order;
 pub mod passes;
 pub mod plan;
 pub mod report;
+#[cfg(test)]
+mod testing;
 pub mod verify;
 
 use cortado_contract::Target;

@@ -13,7 +13,12 @@ use cortado_contract::{DType, Target, for_each_operator};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+mod convolution;
+mod elementwise;
+mod movement;
+mod requantize;
 mod views;
+mod weights;
 
 /// What a lowering returns: nothing when the node is another's business, else whether it could be lowered.
 pub(crate) type Outcome = Option<Result<(), Unsupported>>;
@@ -21,7 +26,7 @@ pub(crate) type Outcome = Option<Result<(), Unsupported>>;
 macro_rules! declare_lowerings {
     ($($variant:ident = $module:ident,)*) => {
         $(mod $module;)*
-        const LOWERINGS: &[fn(&mut Lowerer<'_>, &Node) -> Outcome] = &[$($module::lower,)* views::lower];
+        const LOWERINGS: &[fn(&mut Lowerer<'_>, &Node) -> Outcome] = &[$($module::lower,)* requantize::lower, views::lower];
     };
 }
 for_each_operator!(declare_lowerings);
@@ -176,7 +181,7 @@ impl Lowerer<'_> {
     }
 
     /// A constant with elements in logical order, stored with its axes in the order `dim_order`.
-    fn ordered_constant(
+    pub(crate) fn ordered_constant(
         &mut self,
         name: &str,
         dtype: DType,
@@ -207,6 +212,18 @@ impl Lowerer<'_> {
     ) -> LoweredTensor {
         let bytes: Arc<[u8]> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let id = self.constant(name, DType::I32, shape, bytes);
+        self.program.tensor(id)
+    }
+
+    /// Memory of this many bytes that ExecuTorch's kernels ask for, for one call.
+    pub(crate) fn scratch(&mut self, node: &Node, bytes: u32) -> LoweredTensor {
+        let id = self.program.add(Buffer {
+            name: format!("{}_scratch", node.name),
+            dtype: DType::U8,
+            shape: vec![bytes],
+            dim_order: vec![0],
+            kind: BufferKind::Activation,
+        });
         self.program.tensor(id)
     }
 

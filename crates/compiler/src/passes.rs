@@ -5,12 +5,22 @@ use crate::graph::Graph;
 use cortado_contract::Target;
 
 mod assign_layouts;
+mod fold_copies_into_weights;
 mod fold_qparams;
 mod fuse_activations;
 mod remove_no_ops;
+mod requantize_in_integers;
+mod split_into_slices;
+mod tabulate_functions;
+mod transpose_matmul;
+mod widen_convolutions;
 
-pub(crate) use assign_layouts::CLONE_DIM_ORDER;
+pub(crate) use assign_layouts::{CLONE_DIM_ORDER, permutation};
+pub(crate) use requantize_in_integers::REQUANTIZE;
 pub(crate) use fold_qparams::{DEQUANTIZE, QUANTIZE, constant_numbers};
+pub(crate) use fuse_activations::clamp_range;
+pub(crate) use tabulate_functions::{LOOKUP, Table};
+pub(crate) use transpose_matmul::BMM_TRANSPOSED;
 
 /// What a pass may know besides the graph.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +41,15 @@ pub struct Pass {
 /// The passes in their order.
 pub const PASSES: &[Pass] = &[
     Pass { name: "remove_no_ops", run: remove_no_ops::run },
+    Pass { name: "split_into_slices", run: split_into_slices::run },
     Pass { name: "fuse_activations", run: fuse_activations::run },
     Pass { name: "fold_qparams", run: fold_qparams::run },
+    Pass { name: "requantize_in_integers", run: requantize_in_integers::run },
+    Pass { name: "tabulate_functions", run: tabulate_functions::run },
+    Pass { name: "widen_convolutions", run: widen_convolutions::run },
+    Pass { name: "transpose_matmul", run: transpose_matmul::run },
     Pass { name: "assign_layouts", run: assign_layouts::run },
+    Pass { name: "fold_copies_into_weights", run: fold_copies_into_weights::run },
 ];
 
 /// Runs all passes; `after` sees the graph after each of them.

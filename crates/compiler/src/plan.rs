@@ -152,6 +152,7 @@ impl ArgumentWriter<LoweredDomain> for Collector {
     }
     fn int(&mut self, _: &'static str, _: i64) {}
     fn float(&mut self, _: &'static str, _: f64) {}
+    fn text(&mut self, _: &'static str, _: &'static str) {}
     fn optional_int(&mut self, _: &'static str, _: Option<i64>) {}
     fn tensor_list(&mut self, _: &'static str, value: &crate::lowered::Tensors) {
         self.0.extend(value.0.iter().map(|tensor| tensor.id));

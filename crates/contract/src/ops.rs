@@ -53,6 +53,12 @@ pub trait Rules {
     fn multiply_accumulates(&self) -> u64 {
         0
     }
+
+    /// Whether the operator computes in `float32`. Not so operators at the border, which convert to or from integers, and those
+    /// that only move elements.
+    fn is_float(&self) -> bool {
+        false
+    }
 }
 
 macro_rules! declare_operators {
@@ -135,6 +141,10 @@ macro_rules! declare_operators {
             fn multiply_accumulates(&self) -> u64 {
                 match self { $(Operator::$variant(arguments) => arguments.multiply_accumulates()),* }
             }
+
+            fn is_float(&self) -> bool {
+                match self { $(Operator::$variant(arguments) => arguments.is_float()),* }
+            }
         }
     };
 }
@@ -142,7 +152,7 @@ macro_rules! declare_operators {
 /// The kinds of arguments that a schema can have.
 pub mod kind {
     use crate::DType;
-    use crate::value::{ArgumentReader, ArgumentWriter, Domain, IntArgument};
+    use crate::value::{ArgumentReader, ArgumentWriter, Domain, IntArgument, TextArgument};
     use core::fmt::Debug;
     use core::marker::PhantomData;
 
@@ -185,6 +195,10 @@ pub mod kind {
         OptionalTensor(Option<D::Tensor>), optional_tensor, |value| value.as_ref();
         /// `float`.
         Float(f64), float, |value| *value;
+        /// `Scalar`: a number, whether it is stored as an integer or not.
+        Scalar(f64), scalar, |value| *value;
+        /// `Scalar?`.
+        OptionalScalar(Option<f64>), optional_scalar, |value| *value;
         /// `bool`.
         Bool(bool), bool, |value| *value;
         /// `int[]`.
@@ -227,8 +241,24 @@ pub mod kind {
         }
     }
 
+    /// `str`, held as a type of its own.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Text<T>(PhantomData<T>);
+
+    impl<T: TextArgument + Clone + Debug> Kind for Text<T> {
+        type Of<D: Domain> = T;
+        fn read<D: Domain, R: ArgumentReader<D>>(reader: &mut R) -> Result<T, R::Error> {
+            reader.text()
+        }
+        fn write<D: Domain, W: ArgumentWriter<D>>(writer: &mut W, name: &'static str, value: &T) {
+            writer.text(name, value.to_text());
+        }
+    }
+
     /// `ScalarType`.
     pub type ScalarType = Int<DType>;
+    /// `ScalarType?`.
+    pub type OptionalScalarType = OptionalInt;
 }
 
 impl OperatorKind {
@@ -352,6 +382,10 @@ macro_rules! operator {
     (@schema Tensor) => { "Tensor" };
     (@schema OptionalTensor) => { "Tensor?" };
     (@schema Float) => { "float" };
+    (@schema Scalar) => { "Scalar" };
+    (@schema OptionalScalar) => { "Scalar?" };
+    (@schema Text) => { "str" };
+    (@schema OptionalScalarType) => { "ScalarType?" };
     (@schema Bool) => { "bool" };
     (@schema IntList) => { "int[]" };
     (@schema OptionalIntList) => { "int[]?" };

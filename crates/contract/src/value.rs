@@ -151,6 +151,14 @@ macro_rules! int_argument_newtype {
 }
 int_argument_newtype!(ZeroPoint, InputOffset, FilterOffset, OutputOffset);
 
+/// An argument type that is written as `str` in a schema.
+pub trait TextArgument: Sized {
+    /// The value behind a word, or `None` when there is none.
+    fn from_text(text: &str) -> Option<Self>;
+    /// The value as a file stores it.
+    fn to_text(&self) -> &'static str;
+}
+
 /// Where an operator's arguments come from, one after the other in schema order.
 pub trait ArgumentReader<D: Domain> {
     /// Why an argument could not be read.
@@ -165,6 +173,12 @@ pub trait ArgumentReader<D: Domain> {
     fn optional_int<T: IntArgument>(&mut self) -> Result<Option<T>, Self::Error>;
     /// Reads a `float`.
     fn float(&mut self) -> Result<f64, Self::Error>;
+    /// Reads a `Scalar`.
+    fn scalar(&mut self) -> Result<f64, Self::Error>;
+    /// Reads a `Scalar?`.
+    fn optional_scalar(&mut self) -> Result<Option<f64>, Self::Error>;
+    /// Reads a `str`.
+    fn text<T: TextArgument>(&mut self) -> Result<T, Self::Error>;
     /// Reads a `bool`.
     fn bool(&mut self) -> Result<bool, Self::Error>;
     /// Reads an `int[]`.
@@ -187,6 +201,20 @@ pub trait ArgumentWriter<D: Domain> {
     fn optional_int(&mut self, name: &'static str, value: Option<i64>);
     /// Writes a `float`.
     fn float(&mut self, name: &'static str, value: f64);
+    /// Writes a `Scalar`, as a `float`.
+    fn scalar(&mut self, name: &'static str, value: f64) {
+        self.float(name, value);
+    }
+    /// Writes a `Scalar?`.
+    fn optional_scalar(&mut self, name: &'static str, value: Option<f64>) {
+        match value {
+            Some(number) => self.scalar(name, number),
+            // Whatever is absent is written alike.
+            None => self.optional_tensor(name, None),
+        }
+    }
+    /// Writes a `str`.
+    fn text(&mut self, name: &'static str, value: &'static str);
     /// Writes a `bool`.
     fn bool(&mut self, name: &'static str, value: bool);
     /// Writes an `int[]`.

@@ -16,9 +16,16 @@ use cortado_contract::for_each_operator;
 use cortado_contract::ops::{Operator, OperatorKind, Rules};
 use cortado_contract::value::{Rule, Violation, require};
 
+pub mod broadcast;
+pub mod conv_s16;
+pub mod conv_s4;
+mod convolution;
+pub mod depthwise_s16;
+pub mod depthwise_s4;
 pub mod linear_s16;
 pub mod linear_s4;
 pub mod strided;
+mod taps;
 
 /// An operator that cannot be prepared: the rule of its contract that is broken.
 pub type PrepareError = Violation;

@@ -2,6 +2,9 @@
 
 use crate::memory::Element;
 use cortado_contract::Isa;
+use cortado_contract::ops::quantized_activation::{ENTRIES, entry_of};
+use cortado_contract::ops::quantized_add::AddParams;
+use cortado_contract::ops::quantized_mul::MulParams;
 use cortado_contract::quant::{Activation, ZeroPoint, dequantize, quantize};
 
 /// What an instruction set does for the generic kernels.
@@ -61,6 +64,87 @@ pub trait Micro: Copy + 'static {
     fn dequantize<T: Integer>(input: &[T], scale: f32, zero_point: ZeroPoint, out: &mut [f32]) {
         for (out, input) in out.iter_mut().zip(input) {
             *out = dequantize(input.to_i32(), scale, zero_point);
+        }
+    }
+
+    /// Adds two operands into `out`, element by element, as [`AddParams::apply`].
+    fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
+        let lhs = |value| params.lhs.scale(value, params.left_shift);
+        let rhs = |value| params.rhs.scale(value, params.left_shift);
+        operands.apply_scaled(out, lhs, rhs, |lhs, rhs| params.finish(lhs, rhs));
+    }
+
+    /// Multiplies two operands into `out`, element by element, as [`MulParams::apply`].
+    fn multiply(params: &MulParams, operands: Run<'_, i8>, out: &mut [i8]) {
+        let lhs = |value: i8| i32::from(value).wrapping_add(params.lhs_offset.0);
+        let rhs = |value: i8| i32::from(value).wrapping_add(params.rhs_offset.0);
+        operands.apply_scaled(out, lhs, rhs, |lhs, rhs| params.finish(lhs.wrapping_mul(rhs)));
+    }
+
+    /// Writes the smaller element of two operands into `out`.
+    fn minimum(operands: Run<'_, i8>, out: &mut [i8]) {
+        operands.apply(out, i8::min);
+    }
+
+    /// Writes the greater element of two operands into `out`.
+    fn maximum(operands: Run<'_, i8>, out: &mut [i8]) {
+        operands.apply(out, i8::max);
+    }
+
+    /// Writes `table[input + 128]` into `out`, element by element.
+    fn lookup(table: &[i8; ENTRIES], input: &[i8], out: &mut [i8]) {
+        for (out, input) in out.iter_mut().zip(input) {
+            *out = table[usize::from(entry_of(*input))];
+        }
+    }
+}
+
+/// The operands of a binary operator along one axis: one after the other, or one value against all of the other operand.
+#[derive(Clone, Copy, Debug)]
+pub enum Run<'r, T> {
+    /// Both advance.
+    Both(&'r [T], &'r [T]),
+    /// The second one stays.
+    Lhs(&'r [T], T),
+    /// The first one stays.
+    Rhs(T, &'r [T]),
+}
+
+impl<T: Copy> Run<'_, T> {
+    /// `out = apply(lhs, rhs)`, element by element, over the shortest of them.
+    #[inline(always)]
+    pub fn apply(self, out: &mut [T], apply: impl Fn(T, T) -> T) {
+        self.apply_scaled(out, |lhs| lhs, |rhs| rhs, apply);
+    }
+
+    /// `out = apply(scale_lhs(lhs), scale_rhs(rhs))`, element by element, over the shortest of them; an operand that stays is
+    /// scaled once.
+    #[inline(always)]
+    pub fn apply_scaled<S: Copy>(
+        self,
+        out: &mut [T],
+        scale_lhs: impl Fn(T) -> S,
+        scale_rhs: impl Fn(T) -> S,
+        apply: impl Fn(S, S) -> T,
+    ) {
+        match self {
+            Run::Both(lhs, rhs) => {
+                for (out, (lhs, rhs)) in out.iter_mut().zip(lhs.iter().zip(rhs)) {
+                    *out = apply(scale_lhs(*lhs), scale_rhs(*rhs));
+                }
+            }
+            Run::Lhs(lhs, rhs) => {
+                let rhs = scale_rhs(rhs);
+                for (out, lhs) in out.iter_mut().zip(lhs) {
+                    *out = apply(scale_lhs(*lhs), rhs);
+                }
+            }
+            Run::Rhs(lhs, rhs) => {
+                let lhs = scale_lhs(lhs);
+                for (out, rhs) in out.iter_mut().zip(rhs) {
+                    *out = apply(lhs, scale_rhs(*rhs));
+                }
+            }
         }
     }
 }

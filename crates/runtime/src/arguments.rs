@@ -3,7 +3,7 @@
 use crate::error::{ArgumentCause, OperatorProblem};
 use core::marker::PhantomData;
 use cortado_contract::DType;
-use cortado_contract::value::{ArgumentReader, IntArgument, IntList, TensorList};
+use cortado_contract::value::{ArgumentReader, IntArgument, IntList, TensorList, TextArgument};
 use cortado_kernels::memory::Location;
 use cortado_kernels::operand::{Lists, Loaded, LoadedTensor, MAX_RANK};
 use cortado_pte::{Allocation, Plan, Scalars, ShapeDynamism, Storage, Tensor, Value};
@@ -132,6 +132,27 @@ impl<'p> ArgumentReader<Loaded<FileLists<'p>>> for Arguments<'p> {
         })
     }
 
+    fn scalar(&mut self) -> Result<f64, OperatorProblem> {
+        self.next(|_, value| number(value))
+    }
+
+    fn optional_scalar(&mut self) -> Result<Option<f64>, OperatorProblem> {
+        self.next(|_, value| match value {
+            Value::Null => Ok(None),
+            value => number(value).map(Some),
+        })
+    }
+
+    fn text<T: TextArgument>(&mut self) -> Result<T, OperatorProblem> {
+        self.next(|_, value| match value {
+            Value::String(text) => {
+                let text = text.as_str().map_err(ArgumentCause::Format)?;
+                T::from_text(text).ok_or(ArgumentCause::Range)
+            }
+            _ => Err(ArgumentCause::Kind),
+        })
+    }
+
     fn bool(&mut self) -> Result<bool, OperatorProblem> {
         self.next(|_, value| match value {
             Value::Bool(value) => Ok(value),
@@ -165,6 +186,15 @@ impl<'p> ArgumentReader<Loaded<FileLists<'p>>> for Arguments<'p> {
             Value::IntList(items) => Ok(FileInts { plan: context.plan, items }),
             _ => Err(ArgumentCause::Kind),
         })
+    }
+}
+
+/// A number, whether it is stored as an integer or not.
+fn number(value: Value<'_>) -> Result<f64, ArgumentCause> {
+    match value {
+        Value::Double(value) => Ok(value),
+        Value::Int(value) => Ok(value as f64),
+        _ => Err(ArgumentCause::Kind),
     }
 }
 

@@ -5,15 +5,21 @@
 //! operation, the case's name, its parameters by path (`fc_params.input_offset`) and its tensors by path
 //! (`inputs.filter`).
 
-use crate::suite::{Failure, Suite, What};
-use crate::workspace::Workspace;
+use crate::suite::{Failure, Suite, What, compare};
+use crate::workspace::{Guarded, Workspace};
 use cortado_kernels::Micro;
 use cortado_kernels::memory::{Element, cast};
 
+mod batch_matmul;
+mod convolution;
+mod elementwise;
 mod linear;
+mod movement;
 #[cfg(feature = "host")]
 mod pack;
+mod pool;
 mod requantize;
+mod softmax;
 
 #[cfg(feature = "host")]
 pub use pack::pack;
@@ -32,10 +38,40 @@ fn replay_of<M: Micro>(operation: &str) -> Option<Replay> {
         "fully_connected_s8" | "fully_connected_per_channel_s8" => linear::s8::<M>,
         "fully_connected_s4" => linear::s4::<M>,
         "fully_connected_s16" => linear::s16,
+        "convolve_wrapper_s8" => convolution::conv::<M>,
+        "convolve_wrapper_s4" => convolution::conv_packed::<M>,
+        "convolve_wrapper_s16" => convolution::conv_wide,
+        "depthwise_conv_wrapper_s8" => convolution::depthwise::<M>,
+        "depthwise_conv_wrapper_s4" => convolution::depthwise_packed,
+        "depthwise_conv_wrapper_s16" => convolution::depthwise_wide,
+        "transpose_conv_wrapper_s8" => convolution::transposed::<M>,
+        "batch_matmul_s8" => batch_matmul::s8::<M>,
+        "elementwise_add_s8" => elementwise::add::<M>,
+        "elementwise_mul_s8" => elementwise::mul::<M>,
+        "minimum_s8" => elementwise::minimum::<M>,
+        "maximum_s8" => elementwise::maximum::<M>,
         "requantize" => requantize::s32,
         "requantize_s64" => requantize::s64,
+        "avgpool_s8" => pool::average,
+        "max_pool_s8" => pool::maximum,
+        "softmax_s8" => softmax::s8,
+        "transpose_s8" => movement::transpose,
+        "pad_s8" => movement::pad,
         _ => return None,
     })
+}
+
+/// Holds what a kernel returned and wrote against the recorded answer.
+fn check<T: Copy + PartialEq + Into<i64>>(
+    outcome: Option<()>,
+    out: &Guarded<'_, T>,
+    expected: &[T],
+) -> Result<(), What> {
+    outcome.ok_or(What::Refused)?;
+    if !out.is_intact() {
+        return Err(What::Guard);
+    }
+    compare(out.values, expected).map_or(Ok(()), Err)
 }
 
 /// Replays every case of a stream on the kernels of `M`.
@@ -96,9 +132,18 @@ const PARAMETER: u8 = 0;
 impl<'s> Case<'s> {
     /// A parameter.
     pub fn number(&self, path: &str) -> Option<i32> {
+        self.find(|field| field == path)
+    }
+
+    /// A parameter whose path is given part by part.
+    pub fn number_at(&self, path: &[&str]) -> Option<i32> {
+        self.find(|field| field.split('.').eq(path.iter().copied()))
+    }
+
+    fn find(&self, is_wanted: impl Fn(&str) -> bool) -> Option<i32> {
         let mut fields = self.fields.clone();
         while let Some((field, tag, content)) = fields.entry() {
-            if tag == PARAMETER && field == path {
+            if tag == PARAMETER && is_wanted(field) {
                 return content.try_into().ok().map(i32::from_le_bytes);
             }
         }

@@ -14,6 +14,7 @@ pub mod golden;
 pub mod random;
 pub mod suite;
 pub mod sweep;
+pub mod tensor;
 pub mod workspace;
 
 pub use suite::{Failure, Suite};

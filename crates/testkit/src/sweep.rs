@@ -5,6 +5,10 @@
 
 use cortado_contract::for_each_operator;
 
+mod convolution;
+mod elementwise;
+mod moves;
+
 /// The memory that the largest case needs.
 pub const MEMORY_BYTES: usize = 8 * 1024;
 

@@ -32,5 +32,5 @@ fn golden_vectors_are_reproduced() {
     golden::run::<arch::Dsp>(stream, &mut workspace, &mut suite);
     golden::run::<arch::Mve>(stream, &mut workspace, &mut suite);
     suite.assert_passed();
-    assert_eq!(suite.passed, 3 * 56, "the golden files hold 56 cases");
+    assert_eq!(suite.passed, 3 * 258, "the golden files hold 258 cases");
 }

@@ -3,8 +3,9 @@
 //! The user never manages layout. Values flow forward in whatever order they come:
 //!
 //! 1. image operators (convolution, pooling) read and write channels-last;
-//! 2. operators that sum over the last axis, or see a tensor under another shape, read and write row-major;
-//! 3. a permutation of axes only renames them: the order in memory follows, and nothing is moved;
+//! 2. operators that sum over the last axis read and write row-major;
+//! 3. operators that only rename, join, add or drop axes (permutations, views, selections, means) let the order in memory
+//!    follow wherever that is possible without moving anything ([`crate::order`]);
 //! 4. everything else takes the order of its largest operand, and writes it.
 //!
 //! Where an operand lies otherwise than its reader needs, one copy is inserted, which all readers share. An output of the model
@@ -15,6 +16,8 @@ use super::{DEQUANTIZE, PassContext};
 use crate::error::CompileError;
 use crate::graph::{Argument, Graph, Node, Value, ValueId};
 use crate::import::SourceLocation;
+use crate::order::{self, row_major};
+use cortado_contract::{DType, strided};
 use std::collections::HashMap;
 
 /// The target of the copies that this pass inserts.
@@ -43,8 +46,13 @@ enum Need {
     Image,
     /// Row-major, in and out.
     RowMajor,
-    /// Any order; the result's axis `a` is the operand's axis `permutation[a]`.
-    Permuted(Vec<usize>),
+    /// These orders of the first operand and of the result.
+    Placed {
+        /// The operand's.
+        operand: Vec<u8>,
+        /// The result's.
+        result: Vec<u8>,
+    },
     /// One order for all operands of the result's extents, and for the result.
     Follow,
 }
@@ -64,17 +72,80 @@ fn need(graph: &Graph, node: &Node) -> Need {
             4 => Need::Image,
             _ => Need::RowMajor,
         },
-        "mean" if graph.operand_rank(node) == Some(4) => Need::Image,
-        "linear" | "bmm" | "matmul" | "mm" | "addmm" | "softmax" | "_softmax" | "view"
-        | "_unsafe_view" | "reshape" | "flatten" | "unflatten" | "squeeze" | "unsqueeze"
-        | "conv1d" | "layer_norm" | "mean" | "log_softmax" | "_log_softmax" | "select"
-        | "expand" | "stack" | "unbind" => Need::RowMajor,
-        "permute" | "transpose" | "t" | "movedim" | "swapaxes" => match permutation(graph, node) {
-            Some(permutation) => Need::Permuted(permutation),
-            None => Need::RowMajor,
-        },
-        _ => Need::Follow,
+        "softmax" | "_softmax" if is_int8(graph, node) => Need::Follow,
+        "linear" | "bmm" | "matmul" | "mm" | "addmm" | "softmax" | "_softmax" | "conv1d"
+        | "layer_norm" | "log_softmax" | "_log_softmax" | "stack" => Need::RowMajor,
+        _ => follow_axes(graph, node, name).unwrap_or(Need::Follow),
     }
+}
+
+fn is_int8(graph: &Graph, node: &Node) -> bool {
+    node.outputs.iter().all(|id| graph.value(*id).dtype == DType::I8)
+}
+
+/// The needs of operators that only rename, join, add or drop axes; `None` for others.
+fn follow_axes(graph: &Graph, node: &Node, name: &str) -> Option<Need> {
+    let operand = graph.value(node.operands().next()?);
+    let result = graph.value(*node.outputs.first()?);
+    let (order, rank) = (&operand.dim_order, operand.shape.len());
+    let follow = |result: Vec<u8>| Some(Need::Placed { operand: order.clone(), result });
+    match name {
+        "permute" | "transpose" | "t" | "movedim" | "moveaxis" | "swapaxes" | "swapdims"
+        | "numpy_T" | "mT" => match permutation(graph, node) {
+            Some(axes) => follow(order::permuted(order, &axes)),
+            None => Some(Need::RowMajor),
+        },
+        "view" | "view_as" | "_unsafe_view" | "reshape" | "reshape_as" | "ravel" | "flatten"
+        | "unflatten" | "squeeze" | "unsqueeze" | "squeeze_" | "unsqueeze_" => {
+            match order::viewed(&operand.shape, order, &result.shape) {
+                Some(seen) => follow(seen),
+                None => Some(Need::RowMajor),
+            }
+        }
+        "select" => match strided::axis_of(node.int("dim").unwrap_or(0), rank) {
+            Some(axis) => follow(order::without(order, axis)),
+            None => Some(Need::RowMajor),
+        },
+        "expand" | "expand_as" | "broadcast_to" | "repeat" | "tile" => {
+            follow(order::with_leading(order, result.shape.len().checked_sub(rank)?))
+        }
+        "avg_pool1d" | "max_pool1d" | "adaptive_avg_pool1d" => match order.as_slice() {
+            [0, 2, 1] => Some(Need::Follow),
+            _ => Some(Need::RowMajor),
+        },
+        "mean" if is_int8(graph, node) => follow_mean(node, operand, result),
+        "mean" if rank == 4 => Some(Need::Image),
+        "mean" => Some(Need::RowMajor),
+        _ => None,
+    }
+}
+
+/// A mean is one window where its axes are neighbours in memory: as the operand comes, or else in one of the usual orders.
+fn follow_mean(node: &Node, operand: &Value, result: &Value) -> Option<Need> {
+    let rank = operand.shape.len();
+    let written = match node.argument("dim") {
+        Some(Argument::Ints(axes)) if !axes.is_empty() => axes.clone(),
+        Some(Argument::Int(axis)) => vec![*axis],
+        _ => (0..rank as i64).collect(),
+    };
+    let axes: Vec<usize> =
+        written.iter().map(|axis| strided::axis_of(*axis, rank)).collect::<Option<_>>()?;
+    let mut orders = vec![operand.dim_order.clone(), row_major(rank)];
+    orders.extend((rank == 4).then(|| CHANNELS_LAST.to_vec()));
+    let order = orders
+        .into_iter()
+        .find(|order| order::are_neighbours(&operand.shape, order, &axes))
+        .unwrap_or_else(|| operand.dim_order.clone());
+    let mut kept = order.clone();
+    if result.shape.len() != rank {
+        let mut dropped = axes;
+        dropped.sort_unstable();
+        dropped.dedup();
+        for axis in dropped.into_iter().rev() {
+            kept = order::without(&kept, axis);
+        }
+    }
+    Some(Need::Placed { operand: order, result: kept })
 }
 
 /// For each axis of a permutation's result, the axis of its operand.
@@ -98,6 +169,17 @@ pub(crate) fn permutation(graph: &Graph, node: &Node) -> Option<Vec<usize>> {
         },
         "transpose" => exchanged(axis(node.int("dim0")?)?, axis(node.int("dim1")?)?),
         "swapaxes" => exchanged(axis(node.int("axis0")?)?, axis(node.int("axis1")?)?),
+        "swapdims" => exchanged(axis(node.int("dim0")?)?, axis(node.int("dim1")?)?),
+        "movedim" | "moveaxis" => {
+            let listed = |name| match node.argument(name)? {
+                Argument::Int(at) => Some(vec![axis(*at)?]),
+                Argument::Ints(axes) => axes.iter().map(|at| axis(*at)).collect(),
+                _ => None,
+            };
+            moved(rank, &listed("source")?, &listed("destination")?)?
+        }
+        "mT" => exchanged(rank.checked_sub(2)?, rank - 1),
+        "numpy_T" => (0..rank).rev().collect(),
         "t" if rank == 2 => exchanged(0, 1),
         "t" => (0..rank).collect(),
         _ => return None,
@@ -105,6 +187,16 @@ pub(crate) fn permutation(graph: &Graph, node: &Node) -> Option<Vec<usize>> {
     let mut sorted = axes.clone();
     sorted.sort_unstable();
     (sorted.into_iter().eq(0..rank)).then_some(axes)
+}
+
+/// The permutation that puts axis `source[i]` at `destination[i]` and the others between in their order.
+fn moved(rank: usize, source: &[usize], destination: &[usize]) -> Option<Vec<usize>> {
+    let mut axes = vec![None; rank];
+    for (from, to) in source.iter().zip(destination) {
+        *axes.get_mut(*to)? = Some(*from);
+    }
+    let mut others = (0..rank).filter(|axis| !source.contains(axis));
+    axes.into_iter().map(|axis| axis.or_else(|| others.next())).collect()
 }
 
 struct Layouts<'g> {
@@ -120,14 +212,14 @@ impl Layouts<'_> {
         match need(self.graph, &node) {
             Need::Image => self.fix(&mut node, |rank| (rank == 4).then(|| CHANNELS_LAST.to_vec())),
             Need::RowMajor => self.fix(&mut node, |rank| Some(row_major(rank))),
-            Need::Permuted(axes) => {
-                let operand = node.operands().next();
-                if let (Some(operand), Some(output)) = (operand, node.outputs.first()) {
-                    let order = self.graph.value(operand).dim_order.clone();
-                    let renamed = |axis: &u8| {
-                        axes.iter().position(|from| *from == usize::from(*axis)).unwrap_or(0) as u8
-                    };
-                    self.graph.values[output.0].dim_order = order.iter().map(renamed).collect();
+            Need::Placed { operand, result } => {
+                let first = node.operands().next();
+                if let Some(id) = first {
+                    let ordered = self.in_order(id, &operand, &node.source);
+                    node.replace_operand(id, ordered);
+                }
+                for output in &node.outputs {
+                    self.graph.values[output.0].dim_order.clone_from(&result);
                 }
             }
             Need::Follow => {
@@ -246,13 +338,7 @@ impl Graph {
     }
 }
 
-fn row_major(rank: usize) -> Vec<u8> {
-    (0..rank as u8).collect()
-}
-
 /// Whether a value's bytes are the same in this order: axes of extent 1 may stand anywhere.
 fn same_memory(value: &Value, order: &[u8]) -> bool {
-    let counts =
-        |axis: &&u8| value.shape.get(usize::from(**axis)).is_some_and(|extent| *extent != 1);
-    value.dim_order.iter().filter(counts).eq(order.iter().filter(counts))
+    order::is_same(&value.shape, &value.dim_order, order)
 }

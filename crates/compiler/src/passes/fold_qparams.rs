@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 pub(crate) const QUANTIZE: &str = "quantized_decomposed.quantize_per_tensor.default";
 pub(crate) const DEQUANTIZE: &str = "quantized_decomposed.dequantize_per_tensor.default";
-const DEQUANTIZE_PER_CHANNEL: &str = "quantized_decomposed.dequantize_per_channel.default";
+pub(super) const DEQUANTIZE_PER_CHANNEL: &str = "quantized_decomposed.dequantize_per_channel.default";
 
 pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
     let mut problems = Vec::new();

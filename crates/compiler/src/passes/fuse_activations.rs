@@ -3,12 +3,28 @@
 //! A rectifier after a linear layer only narrows the range that the layer's result is clamped to anyway. The range is kept
 //! in real numbers; lowering quantizes it with the result's scale. An activation whose input has other readers stays.
 
-use super::PassContext;
+use super::{DEQUANTIZE, PassContext, QUANTIZE};
 use crate::error::CompileError;
-use crate::graph::{Graph, Node, RealRange};
+use crate::functions::base_name;
+use crate::graph::{Graph, Node, RealRange, ValueId};
 
 /// Operators that can clamp their result.
-const PRODUCERS: &[&str] = &["aten.linear.default"];
+const PRODUCERS: &[&str] = &[
+    "aten.linear.default",
+    "aten.conv1d.default",
+    "aten.conv1d.padding",
+    "aten.conv2d.default",
+    "aten.conv2d.padding",
+    "aten.convolution.default",
+    "aten.conv_transpose1d.default",
+    "aten.conv_transpose2d.input",
+    "aten.max_pool1d.default",
+    "aten.max_pool2d.default",
+];
+
+/// Operators of two tensors that can clamp their result where they are quantized; those on floats leave it to the activation.
+const QUANTIZED_PRODUCERS: &[&str] =
+    &["add", "sub", "subtract", "mul", "multiply", "div", "divide", "minimum", "maximum"];
 
 pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
     let mut index = 0;
@@ -32,13 +48,33 @@ fn fuse(graph: &mut Graph, index: usize) -> Option<()> {
         return None;
     }
     let producer = graph.producer(input)?;
-    if !PRODUCERS.contains(&graph.nodes[producer].target.as_str()) {
+    let target = graph.nodes[producer].target.as_str();
+    let clamps = PRODUCERS.contains(&target)
+        || is_elementwise(&graph.nodes[producer]) && is_quantized(graph, producer, output);
+    if !clamps {
         return None;
     }
     let producer = &mut graph.nodes[producer];
     producer.activation = Some(producer.activation.unwrap_or(RealRange::ALL).then(range));
     producer.outputs = vec![output];
     Some(())
+}
+
+fn is_elementwise(node: &Node) -> bool {
+    base_name(node).is_some_and(|(name, _)| QUANTIZED_PRODUCERS.contains(&name))
+}
+
+/// Whether all that a node reads has been dequantized or is constant, and whoever reads `output` quantizes it.
+fn is_quantized(graph: &Graph, node: usize, output: ValueId) -> bool {
+    let is_dequantized = |id: ValueId| {
+        let producer = graph.producer(id).map(|index| graph.nodes[index].target.as_str());
+        graph.value(id).data.is_some() || producer == Some(DEQUANTIZE)
+    };
+    let users = graph.users(output);
+    !users.is_empty()
+        && !graph.outputs.contains(&output)
+        && users.iter().all(|user| graph.nodes[*user].target == QUANTIZE)
+        && graph.nodes[node].operands().all(is_dequantized)
 }
 
 /// The range that an activation clamps to, if that is all it does and its bounds are known.

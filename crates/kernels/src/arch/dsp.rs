@@ -47,6 +47,8 @@ impl Micro for Dsp {
 
     #[inline(always)]
     fn dot(lhs: &[i8], lhs_offset: i32, rhs: &[i8]) -> i32 {
+        let length = lhs.len().min(rhs.len());
+        let (Some(lhs), Some(rhs)) = (lhs.get(..length), rhs.get(..length)) else { return 0 };
         let offsets = pair(lhs_offset);
         let mut sum = 0;
         let mut lhs_quads = lhs.chunks_exact(4);
@@ -140,5 +142,14 @@ mod tests {
     #[test]
     fn smlad_wraps() {
         assert_eq!(smlad(0x8000_8000, 0x8000_8000, 0), i32::MIN);
+    }
+
+    #[test]
+    fn a_dot_product_ends_with_the_shorter_row() {
+        let lhs = [1, 2, 3, 4, 5, 6];
+        let rhs = [7, 8, 9, 10, 11, 12, 13, 14, 15];
+        let expected = super::super::Scalar::dot(&lhs, 5, &rhs);
+        assert_eq!(Dsp::dot(&lhs, 5, &rhs), expected);
+        assert_eq!(Dsp::dot(&rhs[..5], 5, &lhs[..2]), (7 + 5) + (8 + 5) * 2);
     }
 }

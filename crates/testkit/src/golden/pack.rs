@@ -29,6 +29,7 @@ fn pack_case(stream: &mut Vec<u8>, operation: &str, case: &Value) -> Option<()> 
     text(stream, operation)?;
     text(stream, case["name"].as_str()?)?;
     numbers(stream, "", &case["params"])?;
+    numbers(stream, "scratch_bytes", &case["scratch_bytes"])?;
     for group in ["inputs", "expected", "reference"] {
         let Some(tensors) = case[group].as_object() else { continue };
         for (name, tensor) in tensors.iter().filter(|(_, tensor)| !tensor.is_null()) {

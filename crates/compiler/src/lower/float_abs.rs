@@ -1,0 +1,10 @@
+//! Magnitudes, left in float.
+
+use super::float::lower_unary;
+use super::{Lowerer, Outcome};
+use crate::graph::Node;
+use cortado_contract::ops::{FloatAbs, Operator};
+
+pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
+    lower_unary(lowerer, node, "abs", |input, out| Operator::FloatAbs(FloatAbs { input, out }))
+}

@@ -1,0 +1,10 @@
+//! The natural logarithm, left in float.
+
+use super::float::lower_unary;
+use super::{Lowerer, Outcome};
+use crate::graph::Node;
+use cortado_contract::ops::{FloatLog, Operator};
+
+pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
+    lower_unary(lowerer, node, "log", |input, out| Operator::FloatLog(FloatLog { input, out }))
+}

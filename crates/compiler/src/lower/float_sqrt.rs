@@ -1,0 +1,10 @@
+//! Square roots, left in float.
+
+use super::float::lower_unary;
+use super::{Lowerer, Outcome};
+use crate::graph::Node;
+use cortado_contract::ops::{FloatSqrt, Operator};
+
+pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
+    lower_unary(lowerer, node, "sqrt", |input, out| Operator::FloatSqrt(FloatSqrt { input, out }))
+}

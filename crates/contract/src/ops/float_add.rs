@@ -1,0 +1,34 @@
+//! `aten::add`: sums of two tensors, in `float32`.
+
+use super::Rules;
+use crate::float::check_binary;
+use crate::value::{Domain, Violation};
+
+operator! {
+    /// `out[i] = self[i] + alpha · other[i]`, with NumPy's broadcasting.
+    ///
+    /// All tensors are `float32` and have their axes in the same order in memory, apart from those that are repeated.
+    FloatAdd = "aten::add" {
+        /// The first operand.
+        input as "self": Tensor,
+        /// The second operand.
+        other: Tensor,
+        /// A factor of the second operand.
+        alpha: Scalar,
+    }
+}
+
+impl<D: Domain> Rules for FloatAdd<D> {
+    fn check(&self) -> Result<(), Violation> {
+        check_binary(
+            (&self.input, argument::input),
+            (&self.other, argument::other),
+            (&self.out, argument::out),
+        )
+        .map(|_| ())
+    }
+
+    fn is_float(&self) -> bool {
+        true
+    }
+}

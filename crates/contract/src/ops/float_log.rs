@@ -1,0 +1,25 @@
+//! `aten::log`: the natural logarithm, in `float32`.
+
+use super::Rules;
+use crate::float::check_unary;
+use crate::value::{Domain, Violation};
+
+operator! {
+    /// `out[i] = ln(self[i])`.
+    ///
+    /// `self` and `out` are `float32`, with the same extents and the same order in memory, whichever.
+    FloatLog = "aten::log" {
+        /// The operand.
+        input as "self": Tensor,
+    }
+}
+
+impl<D: Domain> Rules for FloatLog<D> {
+    fn check(&self) -> Result<(), Violation> {
+        check_unary((&self.input, argument::input), (&self.out, argument::out))
+    }
+
+    fn is_float(&self) -> bool {
+        true
+    }
+}

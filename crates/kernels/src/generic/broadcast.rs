@@ -1,0 +1,146 @@
+//! What binary operators share: walking over broadcast operands, and their prepared state.
+//!
+//! ```text
+//! for each index of all axes but the innermost one:
+//!     a run along the innermost axis, in which both operands advance, or one of them stays:
+//!         out[i..] = apply(lhs[j..], rhs[k..])                       (1)
+//! ```
+//!
+//! 1. Without broadcasting all axes are one (see [`Broadcast`]), so that the whole operator is a single run.
+
+use super::require_disjoint;
+use crate::memory::{Element, Location, Memory};
+use crate::micro::Run;
+use crate::operand::{LoadedTensor, MAX_RANK};
+use cortado_contract::broadcast::{Advance, Axis, Broadcast};
+use cortado_contract::strided::MAX_AXES;
+use cortado_contract::value::Violation;
+
+const _: () = assert!(MAX_RANK <= MAX_AXES, "any tensor that can be loaded can be broadcast");
+
+/// Calls `apply` with each run of the operands and of `out`, all of them in memory order.
+///
+/// `None` when a slice is shorter than [`Broadcast::element_counts`] says; nothing useful is in `out` then.
+#[inline(always)]
+pub fn for_each_run<T: Copy>(
+    broadcast: &Broadcast,
+    lhs: &[T],
+    rhs: &[T],
+    out: &mut [T],
+    mut apply: impl FnMut(Run<'_, T>, &mut [T]),
+) -> Option<()> {
+    let [_, _, count] = broadcast.element_counts();
+    let out = out.get_mut(..count)?;
+    if count == 0 {
+        return Some(());
+    }
+    let Some((innermost, outer)) = broadcast.axes().split_last() else {
+        apply(Run::Both(lhs.get(..1)?, rhs.get(..1)?), out);
+        return Some(());
+    };
+    let length = innermost.extent as usize;
+    let mut position = Position::default();
+    for out in out.chunks_exact_mut(length) {
+        let (lhs, rhs) = (lhs.get(position.lhs..)?, rhs.get(position.rhs..)?);
+        let run = match innermost.advance {
+            Advance::Both => Run::Both(lhs.get(..length)?, rhs.get(..length)?),
+            Advance::Lhs => Run::Lhs(lhs.get(..length)?, *rhs.first()?),
+            Advance::Rhs => Run::Rhs(*lhs.first()?, rhs.get(..length)?),
+        };
+        apply(run, out);
+        position.advance(outer, innermost);
+    }
+    Some(())
+}
+
+/// Where a run starts.
+#[derive(Default)]
+struct Position {
+    indices: [u32; MAX_AXES],
+    lhs: usize,
+    rhs: usize,
+}
+
+impl Position {
+    /// Goes on to the next run: a step along the innermost axis that has one left, back to the start of those inside.
+    #[inline(always)]
+    fn advance(&mut self, outer: &[Axis], innermost: &Axis) {
+        let span = |advances: bool| if advances { innermost.extent as usize } else { 1 };
+        let mut lhs_stride = span(innermost.advance.lhs());
+        let mut rhs_stride = span(innermost.advance.rhs());
+        for (axis, index) in outer.iter().zip(&mut self.indices).rev() {
+            let lhs_step = if axis.advance.lhs() { lhs_stride } else { 0 };
+            let rhs_step = if axis.advance.rhs() { rhs_stride } else { 0 };
+            *index += 1;
+            if *index < axis.extent {
+                self.lhs += lhs_step;
+                self.rhs += rhs_step;
+                return;
+            }
+            *index = 0;
+            let back = axis.extent as usize - 1;
+            self.lhs -= lhs_step * back;
+            self.rhs -= rhs_step * back;
+            lhs_stride += lhs_step * back;
+            rhs_stride += rhs_step * back;
+        }
+    }
+}
+
+/// The words that every binary operator starts with: word 0, three locations, and the axes' extents.
+pub(super) const BINARY_WORDS: usize = 4 + MAX_AXES;
+
+/// Word 0 has two bits per axis from this one on: its [`Advance`], or 0 past the last axis.
+const ADVANCE_SHIFT: u32 = 8;
+/// The first bit of word 0 that is left to the operator.
+pub(super) const FREE_SHIFT: u32 = ADVANCE_SHIFT + 2 * MAX_AXES as u32;
+
+/// Packs operands and axes.
+///
+/// # Errors
+/// When `out`, the argument at `out_argument`, is a constant or overlaps an operand.
+pub(super) fn pack(
+    broadcast: &Broadcast,
+    [lhs, rhs, out]: [&LoadedTensor; 3],
+    out_argument: u8,
+    words: &mut [u32; BINARY_WORDS],
+) -> Result<(), Violation> {
+    require_disjoint(out, out_argument, &[Some(lhs), Some(rhs)])?;
+    let [head, lhs_word, rhs_word, out_word, extents @ ..] = words;
+    *lhs_word = Location::to_word(Some(lhs.location));
+    *rhs_word = Location::to_word(Some(rhs.location));
+    *out_word = Location::to_word(Some(out.location));
+    extents.fill(0);
+    for (index, (axis, extent)) in broadcast.axes().iter().zip(extents).enumerate() {
+        *head |= (axis.advance as u32) << (ADVANCE_SHIFT + 2 * index as u32);
+        *extent = axis.extent;
+    }
+    Ok(())
+}
+
+/// The operands of a packed operator.
+pub(super) struct Operands<'m, T> {
+    pub(super) broadcast: Broadcast,
+    pub(super) lhs: &'m [T],
+    pub(super) rhs: &'m [T],
+    pub(super) out: &'m mut [T],
+}
+
+/// Borrows the operands of a packed operator.
+pub(super) fn borrow<'m, T: Element>(
+    words: &[u32; BINARY_WORDS],
+    memory: &'m mut Memory<'_>,
+) -> Option<Operands<'m, T>> {
+    let [head, lhs, rhs, out, extents @ ..] = words;
+    let mut broadcast = Broadcast::SCALAR;
+    for (index, extent) in extents.iter().enumerate() {
+        let bits = head >> (ADVANCE_SHIFT + 2 * index as u32) & 3;
+        let Some(advance) = Advance::from_bits(bits) else { break };
+        broadcast.push(Axis { extent: *extent, advance });
+    }
+    let [lhs_count, rhs_count, out_count] = broadcast.element_counts();
+    let (reader, out) = memory.write::<T>(Location::from_word(*out)?, out_count)?;
+    let lhs = reader.read(Location::from_word(*lhs)?, lhs_count)?;
+    let rhs = reader.read(Location::from_word(*rhs)?, rhs_count)?;
+    Some(Operands { broadcast, lhs, rhs, out })
+}

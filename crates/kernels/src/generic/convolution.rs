@@ -1,0 +1,160 @@
+//! What the convolutions' glue has in common: prepared state, and axes.
+
+use super::taps::Axis;
+use super::{halves, require_disjoint, unpack_halves};
+use crate::memory::{Location, Memory};
+use crate::operand::{Lists, Loaded, LoadedTensor};
+use cortado_contract::ops::quantized_conv2d::{ConvArguments, ConvParams, ConvShape, Plane};
+use cortado_contract::ops::quantized_linear::Rescale;
+use cortado_contract::quant::{Activation, InputOffset, OutputOffset, Requantize};
+use cortado_contract::value::{Rule, TensorMeta, Violation, require};
+
+/// The words of a prepared convolution.
+pub(super) const STATE_WORDS: usize = 16;
+
+/// A convolution's kernel.
+type Kernel = fn(&ConvShape, &ConvParams<'_>, &[i8], &[i8], &mut [i8]) -> Option<()>;
+
+/// Packs a checked convolution: word 0 holds the output's zero point and limits, a location for each operand and two numbers of 16
+/// bits in each other word.
+pub(super) fn prepare<L: Lists>(
+    arguments: &ConvArguments<'_, Loaded<L>>,
+    shape: Option<ConvShape>,
+    program: &[u8],
+    state: &mut [u32],
+) -> Result<(), Violation> {
+    let ConvArguments { input, weight, bias, out, activation, .. } = *arguments;
+    let (multipliers, shifts) = (arguments.requantize_multipliers, arguments.requantize_shifts);
+    let operands = [Some(input), Some(weight), bias, Some(multipliers), Some(shifts)];
+    require_disjoint(out, arguments.out_argument, &operands)?;
+    check_factors(program, multipliers, shifts, arguments.multipliers_argument())?;
+    let (Some(shape), Some(words)) = (shape, state.first_chunk_mut::<STATE_WORDS>()) else {
+        return Err(Violation { argument: 0, rule: Rule::Shape });
+    };
+    let place = |tensor: Option<&LoadedTensor>| Location::to_word(tensor.map(|it| it.location));
+    let pair = |high: usize, low: usize| halves(low as i32, high as i32);
+    let plane = |plane: Plane| pair(plane.height, plane.width);
+    let numbers = [arguments.output_offset.0, activation.min, activation.max];
+    let [offset, min, max] = numbers.map(|number| number as u8);
+    *words = [
+        words[0] & 0xff | u32::from_le_bytes([0, offset, min, max]),
+        place(Some(input)),
+        place(Some(out)),
+        place(Some(weight)),
+        place(bias),
+        place(Some(multipliers)),
+        place(Some(shifts)),
+        plane(shape.input),
+        plane(shape.output),
+        pair(shape.in_channels, shape.out_channels),
+        plane(shape.kernel),
+        plane(shape.stride),
+        plane(shape.padding),
+        plane(shape.dilation),
+        pair(shape.batches, shape.group_channels),
+        halves(arguments.input_offset.0, 0),
+    ];
+    Ok(())
+}
+
+/// Runs a kernel on a packed convolution.
+pub(super) fn execute(state: &[u32], memory: &mut Memory<'_>, kernel: Kernel) -> Option<()> {
+    let words = state.first_chunk::<STATE_WORDS>()?;
+    let shape = unpack_shape(words);
+    let [_, output_offset, min, max] = words[0].to_le_bytes().map(|byte| i32::from(byte as i8));
+    let (input_offset, _) = unpack_halves(words[15]);
+    let [input, out, weights, bias, multipliers, shifts] =
+        [1, 2, 3, 4, 5, 6].map(|index: usize| Location::from_word(words[index]));
+    let outputs = shape.batches * shape.output.area() * shape.out_channels;
+    let (reader, out) = memory.write::<i8>(out?, outputs)?;
+    let inputs = shape.batches * shape.input.area() * shape.in_channels;
+    let input = reader.read::<i8>(input?, inputs)?;
+    let weights = reader.read::<i8>(weights?, shape.out_channels * shape.kernel_size())?;
+    let bias = match bias {
+        Some(location) => Some(reader.read::<i32>(location, shape.out_channels)?),
+        None => None,
+    };
+    let params = ConvParams {
+        input_offset: InputOffset(input_offset),
+        output_offset: OutputOffset(output_offset),
+        bias,
+        rescale: Rescale::PerChannel {
+            multipliers: reader.read(multipliers?, shape.out_channels)?,
+            shifts: reader.read(shifts?, shape.out_channels)?,
+        },
+        activation: Activation { min, max },
+    };
+    kernel(&shape, &params, input, weights, out)
+}
+
+fn unpack_shape(words: &[u32; STATE_WORDS]) -> ConvShape {
+    let pair = |index: usize| ((words[index] >> 16) as usize, (words[index] & 0xffff) as usize);
+    let plane = |index| {
+        let (height, width) = pair(index);
+        Plane { height, width }
+    };
+    let (in_channels, out_channels) = pair(9);
+    let (batches, group_channels) = pair(14);
+    ConvShape {
+        batches,
+        input: plane(7),
+        in_channels,
+        output: plane(8),
+        out_channels,
+        kernel: plane(10),
+        group_channels,
+        stride: plane(11),
+        padding: plane(12),
+        dilation: plane(13),
+    }
+}
+
+/// Rows and columns of a convolution.
+pub(super) fn axes(shape: &ConvShape) -> (Axis, Axis) {
+    let ConvShape { input, kernel, stride, padding, dilation, .. } = *shape;
+    let rows = Axis {
+        input: input.height,
+        kernel: kernel.height,
+        stride: stride.height,
+        padding: padding.height,
+        dilation: dilation.height,
+    };
+    let columns = Axis {
+        input: input.width,
+        kernel: kernel.width,
+        stride: stride.width,
+        padding: padding.width,
+        dilation: dilation.width,
+    };
+    (rows, columns)
+}
+
+/// Checks the rescaling factors of all channels. They must be in the file, where nothing can change them after this check; the
+/// shifts' argument follows that of the multipliers.
+pub(super) fn check_factors(
+    program: &[u8],
+    multipliers: &LoadedTensor,
+    shifts: &LoadedTensor,
+    multipliers_argument: u8,
+) -> Result<(), Violation> {
+    let multipliers = table(program, multipliers, multipliers_argument)?;
+    let shifts = table(program, shifts, multipliers_argument + 1)?;
+    let valid = multipliers.iter().zip(shifts).all(|(multiplier, shift)| {
+        Requantize { multiplier: *multiplier, shift: *shift }.is_valid()
+    });
+    require(valid, multipliers_argument, Rule::Range)
+}
+
+fn table<'p>(
+    program: &'p [u8],
+    tensor: &LoadedTensor,
+    argument: u8,
+) -> Result<&'p [i32], Violation> {
+    let not_constant = Violation { argument, rule: Rule::NotConstant };
+    if !tensor.location.is_constant() {
+        return Err(not_constant);
+    }
+    let start = tensor.location.offset_bytes();
+    let bytes = program.get(start..).and_then(|rest| rest.get(..4 * tensor.last_dim() as usize));
+    bytes.and_then(crate::memory::cast).ok_or(not_constant)
+}

@@ -23,6 +23,7 @@ macro_rules! for_each_operator {
             QuantizedLinear = quantized_linear,
             QuantizedLinearPerChannel = quantized_linear_per_channel,
             CloneDimOrder = clone_dim_order,
+            QuantizedAvgPool2d = quantized_avg_pool2d,
         }
     };
 }

@@ -24,6 +24,7 @@ macro_rules! for_each_operator {
             QuantizedLinearPerChannel = quantized_linear_per_channel,
             CloneDimOrder = clone_dim_order,
             QuantizedAvgPool2d = quantized_avg_pool2d,
+            QuantizedMaxPool2d = quantized_max_pool2d,
         }
     };
 }

@@ -25,6 +25,7 @@ macro_rules! for_each_operator {
             CloneDimOrder = clone_dim_order,
             QuantizedAvgPool2d = quantized_avg_pool2d,
             QuantizedMaxPool2d = quantized_max_pool2d,
+            Softmax = softmax,
         }
     };
 }

@@ -1,0 +1,117 @@
+//! Softmax over `int8`, in integers throughout.
+//!
+//! ```text
+//! for each row:
+//!     greatest = max(row)
+//!     sum = Σ exponential(row − greatest)
+//!     out = exponential(row − greatest) / sum                    (1)
+//! ```
+//!
+//! 1. Exponentials are computed twice, because a row of them does not fit anywhere. In rows of equal neighbours they are not:
+//!    the last one is kept.
+
+use super::require_disjoint;
+use crate::memory::{Location, Memory};
+use crate::micro::Micro;
+use crate::operand::{Lists, Loaded};
+use cortado_contract::ops::Softmax;
+use cortado_contract::ops::softmax::{Normalizer, SoftmaxRows, SoftmaxScale, argument, summand};
+use cortado_contract::value::{Rule, Violation, require_some};
+
+/// Word 0 (the shift), input, output, outer, length, inner, multiplier and least difference.
+pub const STATE_WORDS: usize = 8;
+
+/// Computes softmax; see the operator's contract for its meaning and [`cortado_contract::ops::softmax::reference`] for its bits.
+///
+/// `None` when a slice is shorter than the rows say.
+pub fn softmax(
+    rows: SoftmaxRows,
+    scale: &SoftmaxScale,
+    input: &[i8],
+    out: &mut [i8],
+) -> Option<()> {
+    let SoftmaxRows { outer, length, inner } = rows;
+    let block = length.checked_mul(inner)?;
+    let count = outer.checked_mul(block)?;
+    let (input, out) = (input.get(..count)?, out.get_mut(..count)?);
+    if count == 0 {
+        return Some(());
+    }
+    for (input, out) in input.chunks_exact(block).zip(out.chunks_exact_mut(block)) {
+        for column in 0..inner {
+            let row = input.get(column..)?.iter().step_by(inner).map(|value| i32::from(*value));
+            let greatest = row.clone().max()?;
+            let mut exponential = Latest::new(scale, greatest);
+            let summands = row.clone().map(|value| summand(exponential.of(value)));
+            let normalizer = Normalizer::new(summands.fold(0u32, u32::wrapping_add));
+            let out = out.get_mut(column..)?.iter_mut().step_by(inner);
+            for (out, value) in out.zip(row) {
+                *out = normalizer.result(exponential.of(value));
+            }
+        }
+    }
+    Some(())
+}
+
+/// Exponentials of one row, the latest of which is kept.
+struct Latest<'s> {
+    scale: &'s SoftmaxScale,
+    greatest: i32,
+    value: i32,
+    exponential: i32,
+}
+
+impl<'s> Latest<'s> {
+    fn new(scale: &'s SoftmaxScale, greatest: i32) -> Self {
+        Latest { scale, greatest, value: greatest, exponential: scale.exponential(0) }
+    }
+
+    #[inline(always)]
+    fn of(&mut self, value: i32) -> i32 {
+        if value != self.value {
+            self.value = value;
+            self.exponential = self.scale.exponential(value - self.greatest);
+        }
+        self.exponential
+    }
+}
+
+pub(super) fn prepare<L: Lists>(
+    arguments: &Softmax<Loaded<L>>,
+    _program: &[u8],
+    state: &mut [u32],
+) -> Result<(), Violation> {
+    let Softmax { input, out, .. } = arguments;
+    require_disjoint(out, argument::out, &[Some(input)])?;
+    let rows = require_some(arguments.rows(), argument::input, Rule::TooLarge)?;
+    let SoftmaxScale { multiplier, shift, diff_min } = arguments.scale();
+    if let Some(words) = state.first_chunk_mut::<STATE_WORDS>() {
+        *words = [
+            words[0] | (shift as u32) << 8,
+            Location::to_word(Some(input.location)),
+            Location::to_word(Some(out.location)),
+            rows.outer as u32,
+            rows.length as u32,
+            rows.inner as u32,
+            multiplier as u32,
+            diff_min as u32,
+        ];
+    }
+    Ok(())
+}
+
+pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    let [head, input, out, outer, length, inner, multiplier, diff_min] =
+        *<&[u32; STATE_WORDS]>::try_from(state).ok()?;
+    let rows =
+        SoftmaxRows { outer: outer as usize, length: length as usize, inner: inner as usize };
+    let scale = SoftmaxScale {
+        multiplier: multiplier as i32,
+        shift: (head >> 8) as i32,
+        diff_min: diff_min as i32,
+    };
+    let count = rows.outer * rows.length * rows.inner;
+    let (reader, out) = memory.write::<i8>(Location::from_word(out)?, count)?;
+    let input = reader.read::<i8>(Location::from_word(input)?, count)?;
+    softmax(rows, &scale, input, out)
+}

@@ -26,6 +26,7 @@ macro_rules! for_each_operator {
             QuantizedAvgPool2d = quantized_avg_pool2d,
             QuantizedMaxPool2d = quantized_max_pool2d,
             Softmax = softmax,
+            Transpose = transpose,
         }
     };
 }

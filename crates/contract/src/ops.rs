@@ -27,6 +27,7 @@ macro_rules! for_each_operator {
             QuantizedMaxPool2d = quantized_max_pool2d,
             Softmax = softmax,
             Transpose = transpose,
+            Pad = pad,
         }
     };
 }

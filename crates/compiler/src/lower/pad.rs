@@ -1,0 +1,121 @@
+//! Padding with a constant.
+
+use super::movement::{ints, lies_in};
+use super::{Lowerer, Outcome};
+use crate::error::Unsupported;
+use crate::graph::{Argument, Node};
+use crate::lowered::{Ints, LoweredDomain, LoweredTensor};
+use cortado_contract::DType;
+use cortado_contract::ops::pad::MAX_AXES;
+use cortado_contract::ops::{Operator, Pad, Rules};
+
+pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
+    let is_pad = matches!(node.target.as_str(), "aten.pad.default" | "aten.constant_pad_nd.default");
+    let is_int8 =
+        node.outputs.first().is_some_and(|id| lowerer.graph.value(*id).dtype == DType::I8);
+    (is_pad && is_int8).then(|| lower_pad(lowerer, node))
+}
+
+fn lower_pad(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> {
+    let (input, output) = lowerer.moved_ends(node)?;
+    if let Some(Argument::Text(mode)) = node.argument("mode")
+        && mode != "constant"
+    {
+        return Err(Unsupported::new(node, format!("its mode is {mode:?}"))
+            .with_remedy("pad with a constant"));
+    }
+    let (scale, zero_point) = lowerer.int8_activation(node, output)?;
+    let value = node.float("value").unwrap_or(0.0);
+    // In binary32, as ExecuTorch has it.
+    let quantized = (value / scale + f64::from(zero_point)) as f32;
+    let value = quantized.round_ties_even().clamp(-128.0, 127.0) as i32;
+    let written = ints(node, "pad").unwrap_or_default();
+    if written.iter().any(|count| !(0..=i64::from(u16::MAX)).contains(count)) {
+        return Err(Unsupported::new(node, "it pads by a negative or a very large number")
+            .with_remedy("crop with a slice"));
+    }
+    // PyTorch counts axes from the last.
+    let (from, out) = (lowerer.tensor(input), lowerer.tensor(output));
+    let rank = from.shape.len();
+    let mut borders = vec![(0, 0); rank];
+    for (pair, border) in written.as_chunks::<2>().0.iter().zip(borders.iter_mut().rev()) {
+        *border = (pair[0], pair[1]);
+    }
+    if borders.iter().all(|border| *border == (0, 0)) {
+        lowerer.view(output, input);
+        return Ok(());
+    }
+    pad(lowerer, node, &from, &borders, value, &out)
+}
+
+/// Adds the call that surrounds `from` with `borders`, which are by logical axis.
+pub(super) fn pad(
+    lowerer: &mut Lowerer<'_>,
+    node: &Node,
+    from: &LoweredTensor,
+    borders: &[(i64, i64)],
+    value: i32,
+    out: &LoweredTensor,
+) -> Result<(), Unsupported> {
+    let operator = operator(from, borders, value, out);
+    if let Some(operator) = operator.filter(|operator| operator.check().is_ok()) {
+        lowerer.call(node, Operator::Pad(operator));
+        return Ok(());
+    }
+    let order = from.dim_order.clone();
+    if !lies_in(out, &order) {
+        return Err(Unsupported::new(node, "its input and its result lie in memory differently"));
+    }
+    // Fewer axes of the same memory: one without a border joins the one outside of it.
+    let mut axes: Vec<(u32, u32, (i64, i64))> = Vec::new();
+    for at in order.iter().map(|at| usize::from(*at)) {
+        let (before, after, border) = (from.shape[at], out.shape[at], borders[at]);
+        match axes.last_mut().filter(|_| border == (0, 0)) {
+            Some((outer, outer_after, outer_border)) => {
+                let step = i64::from(before);
+                *outer_border = (outer_border.0 * step, outer_border.1 * step);
+                (*outer, *outer_after) = (*outer * before, *outer_after * before);
+            }
+            None if before == 1 && border == (0, 0) => {}
+            None => axes.push((before, after, border)),
+        }
+    }
+    let shape = |extent: fn(&(u32, u32, (i64, i64))) -> u32| axes.iter().map(extent).collect();
+    let from = lowerer.row_major(from, shape(|axis| axis.0));
+    let out = lowerer.row_major(out, shape(|axis| axis.1));
+    let borders: Vec<(i64, i64)> = axes.iter().map(|axis| axis.2).collect();
+    match self::operator(&from, &borders, value, &out).filter(|operator| operator.check().is_ok()) {
+        Some(operator) => {
+            lowerer.call(node, Operator::Pad(operator));
+            Ok(())
+        }
+        None => Err(Unsupported::new(node, format!("it pads more than {MAX_AXES} axes"))
+            .with_remedy("pad a few axes at a time")),
+    }
+}
+
+/// The operator with its lists in the order of memory; `None` for too many axes.
+fn operator(
+    from: &LoweredTensor,
+    borders: &[(i64, i64)],
+    value: i32,
+    out: &LoweredTensor,
+) -> Option<Pad<LoweredDomain>> {
+    let unused = MAX_AXES.checked_sub(from.shape.len())?;
+    // An image with one channel or one pixel counts as channels-last.
+    let order: &[u8] = match from.shape.as_slice() {
+        [_, 1, _, _] | [_, _, 1, 1] => &[0, 2, 3, 1],
+        _ => &from.dim_order,
+    };
+    let list = |side: fn(&(i64, i64)) -> i64| {
+        let stored = order.iter().map(|at| side(&borders[usize::from(*at)]));
+        Ints(std::iter::repeat_n(0, unused).chain(stored).collect())
+    };
+    Some(Pad {
+        input: from.clone(),
+        pre_pad: list(|border| border.0),
+        post_pad: list(|border| border.1),
+        pad_value: value,
+        out: out.clone(),
+    })
+}

@@ -1,0 +1,92 @@
+//! Padding of `int8` tensors.
+//!
+//! ```text
+//! out = value everywhere
+//! for each row of the input:
+//!     copy it to its place
+//! ```
+//!
+//! Inner axes without a frame belong to the row.
+
+use super::require_disjoint;
+use crate::memory::{Location, Memory};
+use crate::micro::Micro;
+use crate::operand::{Lists, Loaded};
+use cortado_contract::ops::Pad;
+use cortado_contract::ops::pad::{Frame, MAX_AXES, argument};
+use cortado_contract::value::Violation;
+
+/// Word 0 (the value), input, output, extents, and the frame in halves.
+pub const STATE_WORDS: usize = 3 + 2 * MAX_AXES;
+
+/// Pads a tensor; see the operator's contract for its meaning and [`cortado_contract::ops::pad::reference`] for its bits.
+///
+/// `None` when a slice is shorter than the extents say.
+pub fn pad(frame: &Frame, value: i8, input: &[i8], out: &mut [i8]) -> Option<()> {
+    let out = out.get_mut(..out_count(frame))?;
+    let input = input.get(..in_count(frame))?;
+    out.fill(value);
+    if input.is_empty() {
+        return Some(());
+    }
+    let [n, h, w, c] = frame.extents.map(|extent| extent as usize);
+    let [before_n, before_h, before_w, before_c] = frame.pre.map(|count| count as usize);
+    let [_, all_h, all_w, all_c] =
+        core::array::from_fn(|position| frame.out_extent(position) as usize);
+    // A row is all of W and C where C has no frame, else C alone.
+    let (rows, row) = if all_c == c { (1, w * c) } else { (w, c) };
+    let mut input = input.chunks_exact(row);
+    for image in 0..n {
+        for line in 0..h {
+            let start = ((image + before_n) * all_h + line + before_h) * all_w + before_w;
+            let mut to = start * all_c + before_c;
+            for _ in 0..rows {
+                out.get_mut(to..)?.get_mut(..row)?.copy_from_slice(input.next()?);
+                to += all_c;
+            }
+        }
+    }
+    Some(())
+}
+
+fn in_count(frame: &Frame) -> usize {
+    frame.extents.iter().map(|extent| *extent as usize).product()
+}
+
+fn out_count(frame: &Frame) -> usize {
+    (0..MAX_AXES).map(|position| frame.out_extent(position) as usize).product()
+}
+
+pub(super) fn prepare<L: Lists>(
+    arguments: &Pad<Loaded<L>>,
+    _program: &[u8],
+    state: &mut [u32],
+) -> Result<(), Violation> {
+    let Pad { input, out, .. } = arguments;
+    require_disjoint(out, argument::out, &[Some(input)])?;
+    let frame = arguments.frame()?;
+    if let [head, source, target, words @ ..] = state {
+        *head |= u32::from(arguments.pad_value as u8) << 8;
+        *source = Location::to_word(Some(input.location));
+        *target = Location::to_word(Some(out.location));
+        let borders = frame.pre.iter().zip(frame.post).map(|(pre, post)| pre | post << 16);
+        for (word, value) in words.iter_mut().zip(frame.extents.into_iter().chain(borders)) {
+            *word = value;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    let [head, source, target, words @ ..] = <&[u32; STATE_WORDS]>::try_from(state).ok()?;
+    let (extents, borders) = words.split_first_chunk::<MAX_AXES>()?;
+    let borders = *borders.first_chunk::<MAX_AXES>()?;
+    let frame = Frame {
+        extents: *extents,
+        pre: borders.map(|border| border & 0xffff),
+        post: borders.map(|border| border >> 16),
+    };
+    let (reader, out) = memory.write::<i8>(Location::from_word(*target)?, out_count(&frame))?;
+    let input = reader.read::<i8>(Location::from_word(*source)?, in_count(&frame))?;
+    pad(&frame, (*head >> 8) as i8, input, out)
+}

@@ -1,0 +1,57 @@
+//! Padding.
+
+use crate::random::Random;
+use crate::suite::{Failure, Suite, What, compare};
+use crate::workspace::Workspace;
+use cortado_contract::ops::pad::{Frame, reference};
+use cortado_kernels::Micro;
+use cortado_kernels::generic::pad::pad;
+
+const EXTENTS: &[[u32; 4]] = &[[1, 1, 1, 1], [1, 3, 4, 5], [2, 2, 3, 3], [1, 2, 2, 17], [2, 0, 1, 3]];
+/// Before and behind.
+const BORDERS: &[[[u32; 4]; 2]] = &[
+    [[0, 0, 0, 0], [0, 0, 0, 0]],
+    [[0, 1, 1, 0], [0, 1, 1, 0]],
+    [[0, 0, 0, 2], [0, 0, 0, 1]],
+    [[1, 2, 1, 1], [1, 1, 2, 2]],
+    [[0, 0, 4, 0], [2, 0, 0, 0]],
+    [[0, 0, 0, 0], [0, 3, 0, 0]],
+];
+
+/// Runs all cases on the kernels of `M`.
+pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
+    let mut seed = 1;
+    for &extents in EXTENTS {
+        for &[pre, post] in BORDERS {
+            let frame = Frame { extents, pre, post };
+            suite.record(case(workspace, &frame, seed).map(|what| Failure {
+                operator: "cortex_m::pad",
+                case: "",
+                seed,
+                shape: extents.map(|extent| extent as usize),
+                what,
+            }));
+            seed += 1;
+        }
+    }
+}
+
+fn case(workspace: &mut Workspace<'_>, frame: &Frame, seed: u32) -> Option<What> {
+    let count = |extents: [u64; 4]| extents.iter().product::<u64>() as usize;
+    let mut random = Random::new(seed);
+    let mut memory = workspace.start();
+    let input = memory.take::<i8>(count(frame.extents.map(u64::from)));
+    random.fill_i8(input);
+    let value = random.bits() as i8;
+    let out_count = count(core::array::from_fn(|position| frame.out_extent(position)));
+    let expected = memory.take::<i8>(out_count);
+    reference(frame, value, input, expected);
+    let out = memory.guarded::<i8>(out_count, seed as u8);
+    let Some(()) = pad(frame, value, input, out.values) else {
+        return Some(What::Refused);
+    };
+    if !out.is_intact() {
+        return Some(What::Guard);
+    }
+    compare(out.values, expected)
+}

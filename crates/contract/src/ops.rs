@@ -28,6 +28,7 @@ macro_rules! for_each_operator {
             Softmax = softmax,
             Transpose = transpose,
             Pad = pad,
+            PermuteCopy = permute_copy,
         }
     };
 }

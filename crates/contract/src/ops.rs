@@ -29,6 +29,7 @@ macro_rules! for_each_operator {
             Transpose = transpose,
             Pad = pad,
             PermuteCopy = permute_copy,
+            SliceCopy = slice_copy,
         }
     };
 }

@@ -30,6 +30,7 @@ macro_rules! for_each_operator {
             Pad = pad,
             PermuteCopy = permute_copy,
             SliceCopy = slice_copy,
+            SelectCopy = select_copy,
         }
     };
 }

@@ -31,6 +31,7 @@ macro_rules! for_each_operator {
             PermuteCopy = permute_copy,
             SliceCopy = slice_copy,
             SelectCopy = select_copy,
+            ExpandCopy = expand_copy,
         }
     };
 }

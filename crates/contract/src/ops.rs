@@ -32,6 +32,7 @@ macro_rules! for_each_operator {
             SliceCopy = slice_copy,
             SelectCopy = select_copy,
             ExpandCopy = expand_copy,
+            Cat = cat,
         }
     };
 }

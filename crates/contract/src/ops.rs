@@ -33,6 +33,7 @@ macro_rules! for_each_operator {
             SelectCopy = select_copy,
             ExpandCopy = expand_copy,
             Cat = cat,
+            QuantizedConv2d = quantized_conv2d,
         }
     };
 }

@@ -34,6 +34,7 @@ macro_rules! for_each_operator {
             ExpandCopy = expand_copy,
             Cat = cat,
             QuantizedConv2d = quantized_conv2d,
+            QuantizedDepthwiseConv2d = quantized_depthwise_conv2d,
         }
     };
 }

@@ -36,6 +36,7 @@ macro_rules! for_each_operator {
             QuantizedConv2d = quantized_conv2d,
             QuantizedDepthwiseConv2d = quantized_depthwise_conv2d,
             QuantizedTransposeConv2d = quantized_transpose_conv2d,
+            QuantizedBatchMatmul = quantized_batch_matmul,
         }
     };
 }

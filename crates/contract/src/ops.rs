@@ -37,6 +37,7 @@ macro_rules! for_each_operator {
             QuantizedDepthwiseConv2d = quantized_depthwise_conv2d,
             QuantizedTransposeConv2d = quantized_transpose_conv2d,
             QuantizedBatchMatmul = quantized_batch_matmul,
+            QuantizedAdd = quantized_add,
         }
     };
 }

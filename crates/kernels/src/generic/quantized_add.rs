@@ -1,0 +1,82 @@
+//! Sums and differences of `int8` tensors.
+
+use super::broadcast::{self, BINARY_WORDS, for_each_run};
+use crate::memory::Memory;
+use crate::micro::Micro;
+use crate::operand::{Lists, Loaded};
+use cortado_contract::broadcast::Broadcast;
+use cortado_contract::ops::QuantizedAdd;
+use cortado_contract::ops::quantized_add::{AddParams, Addend, LEFT_SHIFT, argument};
+use cortado_contract::quant::{Activation, InputOffset, OutputOffset, Requantize};
+use cortado_contract::value::Violation;
+
+/// Operands and axes, three multipliers, and the small numbers packed.
+pub const STATE_WORDS: usize = BINARY_WORDS + 5;
+
+/// Computes a sum; see [`cortado_contract::ops::quantized_add::reference`] for its bits.
+///
+/// `None` when a slice is shorter than [`Broadcast::element_counts`] says; nothing useful is in `out` then.
+pub fn add_s8<M: Micro>(
+    broadcast: &Broadcast,
+    params: &AddParams,
+    lhs: &[i8],
+    rhs: &[i8],
+    out: &mut [i8],
+) -> Option<()> {
+    for_each_run(broadcast, lhs, rhs, out, |run, out| M::add(params, run, out))
+}
+
+pub(super) fn prepare<L: Lists>(
+    arguments: &QuantizedAdd<Loaded<L>>,
+    _program: &[u8],
+    state: &mut [u32],
+) -> Result<(), Violation> {
+    let broadcast = arguments.broadcast()?;
+    if let Some((words, numbers)) = state.split_first_chunk_mut::<BINARY_WORDS>() {
+        let operands = [&arguments.lhs, &arguments.rhs, &arguments.out];
+        broadcast::pack(&broadcast, operands, argument::out, words)?;
+        let bytes = |numbers: [i32; 4]| u32::from_le_bytes(numbers.map(|number| number as u8));
+        numbers.copy_from_slice(&[
+            arguments.lhs_multiplier as u32,
+            arguments.rhs_multiplier as u32,
+            arguments.output_multiplier as u32,
+            bytes([
+                arguments.lhs_zero_point.0,
+                arguments.rhs_zero_point.0,
+                arguments.output_zero_point.0,
+                arguments.activation_min,
+            ]),
+            bytes([
+                arguments.lhs_shift,
+                arguments.rhs_shift,
+                arguments.output_shift,
+                arguments.activation_max,
+            ]),
+        ]);
+    }
+    Ok(())
+}
+
+pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    let (words, numbers) = state.split_first_chunk::<BINARY_WORDS>()?;
+    let &[lhs_multiplier, rhs_multiplier, multiplier, points, shifts] = numbers else {
+        return None;
+    };
+    let bytes = |word: u32| word.to_le_bytes().map(|byte| i32::from(byte as i8));
+    let [lhs_zero_point, rhs_zero_point, output_offset, min] = bytes(points);
+    let [lhs_shift, rhs_shift, shift, max] = bytes(shifts);
+    let addend = |zero_point: i32, multiplier: u32, shift: i32| Addend {
+        offset: InputOffset(-zero_point),
+        factor: Requantize { multiplier: multiplier as i32, shift },
+    };
+    let params = AddParams {
+        lhs: addend(lhs_zero_point, lhs_multiplier, lhs_shift),
+        rhs: addend(rhs_zero_point, rhs_multiplier, rhs_shift),
+        left_shift: LEFT_SHIFT,
+        output_offset: OutputOffset(output_offset),
+        factor: Requantize { multiplier: multiplier as i32, shift },
+        activation: Activation { min, max },
+    };
+    let operands = broadcast::borrow(words, memory)?;
+    add_s8::<M>(&operands.broadcast, &params, operands.lhs, operands.rhs, operands.out)
+}

@@ -38,6 +38,7 @@ macro_rules! for_each_operator {
             QuantizedTransposeConv2d = quantized_transpose_conv2d,
             QuantizedBatchMatmul = quantized_batch_matmul,
             QuantizedAdd = quantized_add,
+            QuantizedMul = quantized_mul,
         }
     };
 }

@@ -39,6 +39,7 @@ macro_rules! for_each_operator {
             QuantizedBatchMatmul = quantized_batch_matmul,
             QuantizedAdd = quantized_add,
             QuantizedMul = quantized_mul,
+            QuantizedDiv = quantized_div,
         }
     };
 }

@@ -40,6 +40,7 @@ macro_rules! for_each_operator {
             QuantizedAdd = quantized_add,
             QuantizedMul = quantized_mul,
             QuantizedDiv = quantized_div,
+            QuantizedActivation = quantized_activation,
         }
     };
 }

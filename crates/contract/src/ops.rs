@@ -41,6 +41,7 @@ macro_rules! for_each_operator {
             QuantizedMul = quantized_mul,
             QuantizedDiv = quantized_div,
             QuantizedActivation = quantized_activation,
+            Minimum = minimum,
         }
     };
 }

@@ -1,0 +1,44 @@
+//! The smaller of two numbers, element by element.
+
+use super::elementwise::{Binary, sweep};
+use crate::random::Random;
+use crate::suite::Suite;
+use crate::workspace::Workspace;
+use core::marker::PhantomData;
+use cortado_contract::broadcast::Broadcast;
+use cortado_contract::ops::minimum::reference;
+use cortado_kernels::Micro;
+use cortado_kernels::generic::minimum::minimum_s8;
+
+/// Runs all cases on the kernels of `M`.
+pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
+    sweep::<Minimum<M>>(workspace, suite);
+}
+
+struct Minimum<M>(PhantomData<M>);
+
+impl<M: Micro> Binary for Minimum<M> {
+    type Element = i8;
+    type Params = ();
+    const NAME: &'static str = "cortex_m::minimum";
+
+    fn params(_: &mut Random, _: u32) {}
+
+    fn apply((): &(), lhs: i8, rhs: i8) -> i8 {
+        lhs.min(rhs)
+    }
+
+    fn reference(broadcast: &Broadcast, (): &(), lhs: &[i8], rhs: &[i8], out: &mut [i8]) {
+        reference(broadcast, lhs, rhs, out);
+    }
+
+    fn kernel(
+        broadcast: &Broadcast,
+        (): &(),
+        lhs: &[i8],
+        rhs: &[i8],
+        out: &mut [i8],
+    ) -> Option<()> {
+        minimum_s8::<M>(broadcast, lhs, rhs, out)
+    }
+}

@@ -42,6 +42,7 @@ macro_rules! for_each_operator {
             QuantizedDiv = quantized_div,
             QuantizedActivation = quantized_activation,
             Minimum = minimum,
+            Maximum = maximum,
         }
     };
 }

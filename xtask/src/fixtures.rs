@@ -6,6 +6,7 @@ use cortado_compiler::{Compiled, compile};
 use cortado_contract::{Cpu, Isa, Target};
 use cortado_host::boards::BoardProgram;
 use cortado_host::local::{self, AlignedBytes, Boundary};
+use cortado_host::recorded;
 use cortado_host::samples::{Outputs, Samples};
 use cortado_npz::Archive;
 use cortado_runtime::{LayoutPolicy, Program, Requirements};
@@ -82,25 +83,11 @@ impl Ready {
     }
 }
 
-/// Holds outputs against the recorded ones: those of upstream's runtime for the first samples, and those of upstream's own
-/// integer implementation for all. Returns what differs.
+/// Holds outputs against the recorded ones. Returns what differs.
 pub(crate) fn compare_with_recorded(
     model: &str,
     isa: Isa,
     outputs: &Outputs,
 ) -> Result<Option<String>, String> {
-    let expected = Archive::open(path(model, "expected.npz")).map_err(|error| error.to_string())?;
-    let runtime = Archive::open(path(model, "upstream-runtime.npz")).ok();
-    for (index, output) in outputs.bytes().enumerate() {
-        let key = format!("{}_output{index}", target_name(isa));
-        let from_runtime = runtime.as_ref().and_then(|archive| archive.get(&key));
-        // The C kernels' bits count where both are there and differ.
-        let recorded = from_runtime.or_else(|| expected.get(&key));
-        let recorded = recorded.ok_or_else(|| format!("{model} has no recorded {key}"))?.bytes();
-        let length = output.len().min(recorded.len());
-        if output[..length] != recorded[..length] {
-            return Ok(Some(format!("{key} differs from the recorded output")));
-        }
-    }
-    Ok(None)
+    recorded::compare(&path(model, ""), target_name(isa), outputs)
 }

@@ -5,6 +5,7 @@
 mod demo;
 mod fixtures;
 mod interop;
+mod models;
 mod on_boards;
 mod selftest;
 mod steps;
@@ -34,6 +35,8 @@ enum Verb {
         #[arg(long)]
         full: bool,
     },
+    /// Run every model of testdata/models on the host and on emulated boards
+    Models,
     /// Hold files of ours against ExecuTorch's own reader (skipped where that is absent)
     Interop {
         /// The Python that has the package executorch 1.5.1
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
             .map_err(|e| e.to_string()),
         Verb::Demo => demo::run(),
         Verb::Test { full } => test::run(full),
+        Verb::Models => models::run(),
         Verb::Interop { python } => interop::run(&python),
     };
     match outcome {

@@ -18,6 +18,39 @@ use std::collections::HashMap;
 const NOT_CALLS: &[&str] =
     &["executorch.exir.memory.alloc", "aten::view_copy.default", "executorch.exir.memory.view"];
 
+/// Models whose operators differ from upstream's, and why ours are better. Their outputs are held against upstream's all the same.
+const BETTER: &[(&str, &str)] = &[
+    ("digits_cnn", "the copy before the flattened linear layer is folded into its weights"),
+    ("op_flatten", "the copy before the flattened linear layer is folded into its weights"),
+    ("ds_cnn", "upstream pads a copy of the image by nothing before it pools"),
+    (
+        "op_add_broadcast_rows",
+        "both operands are broadcast in int8; upstream leaves the addition in float",
+    ),
+    (
+        "op_cat",
+        "the axis is that of the memory, which upstream's runtime needs to be right; it has the logical one",
+    ),
+    ("op_conv2d_contiguous", "the convolution runs in int8; upstream leaves it in float"),
+    (
+        "op_conv_hardswish",
+        "hardswish is one table, exact; upstream's minimum and product are off by up to two steps",
+    ),
+    ("op_hardswish", "hardswish is one table; upstream's operator has no kernel"),
+    (
+        "op_permute",
+        "the permutation only renames axes; upstream's runtime moves the elements, wrongly",
+    ),
+    ("op_relu6", "a clamp that has no producer is a table; upstream leaves it in float"),
+    ("op_softmax", "the change of scale behind softmax is a table; upstream goes through float"),
+    (
+        "op_encoder_layer",
+        "attention runs in int8 as far as values are quantized; upstream leaves it in float",
+    ),
+    ("op_transformer_block", "upstream cannot lower it"),
+    ("op_lstm", "upstream leaves it in 151 float operators"),
+];
+
 #[test]
 fn operators_and_arguments_agree_with_upstream() {
     let mut differences = Vec::new();
@@ -30,6 +63,13 @@ fn operators_and_arguments_agree_with_upstream() {
             };
             let theirs: Value = serde_json::from_str(&text).expect("the fixture is JSON");
             let ours = common::compiled(&model, cpu).lowered;
+            if BETTER.iter().any(|(better, _)| *better == model) {
+                assert!(
+                    !compare(&ours, &theirs).is_empty(),
+                    "{model} does not differ: take it off the list"
+                );
+                continue;
+            }
             for difference in compare(&ours, &theirs) {
                 differences.push(format!("{model} {name}: {difference}"));
             }
@@ -151,6 +191,9 @@ impl ArgumentWriter<LoweredDomain> for Describe<'_> {
     fn float(&mut self, _: &'static str, value: f64) {
         self.list.push(format!("{value:e}"));
     }
+    fn text(&mut self, _: &'static str, value: &'static str) {
+        self.list.push(format!("{value:?}"));
+    }
     fn bool(&mut self, _: &'static str, value: bool) {
         self.list.push(value.to_string());
     }
@@ -175,6 +218,7 @@ impl ArgumentWriter<LoweredDomain> for OutputOf {
     fn int(&mut self, _: &'static str, _: i64) {}
     fn optional_int(&mut self, _: &'static str, _: Option<i64>) {}
     fn float(&mut self, _: &'static str, _: f64) {}
+    fn text(&mut self, _: &'static str, _: &'static str) {}
     fn bool(&mut self, _: &'static str, _: bool) {}
     fn int_list(&mut self, _: &'static str, _: &Ints) {}
     fn tensor_list(&mut self, _: &'static str, _: &Tensors) {}

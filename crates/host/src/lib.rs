@@ -9,4 +9,5 @@
 pub mod boards;
 pub mod local;
 pub mod mutate;
+pub mod recorded;
 pub mod samples;

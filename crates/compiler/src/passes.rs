@@ -5,20 +5,32 @@ use crate::graph::Graph;
 use cortado_contract::Target;
 
 mod assign_layouts;
+mod batch_products;
+mod decompose_attention;
+mod drop_unread_results;
+mod fold_batch_norms;
+mod fold_constants;
 mod fold_copies_into_weights;
 mod fold_qparams;
 mod fuse_activations;
+mod fuse_hardsigmoid;
+mod make_numbers_tensors;
+mod narrow_joins;
 mod remove_no_ops;
 mod requantize_in_integers;
+mod rewriter;
+mod share_qparams;
 mod split_into_slices;
 mod tabulate_functions;
 mod transpose_matmul;
+mod unroll_recurrences;
 mod widen_convolutions;
 
 pub(crate) use assign_layouts::{CLONE_DIM_ORDER, permutation};
 pub(crate) use requantize_in_integers::REQUANTIZE;
 pub(crate) use fold_qparams::{DEQUANTIZE, QUANTIZE, constant_numbers};
 pub(crate) use fuse_activations::clamp_range;
+pub(crate) use fuse_hardsigmoid::REINTERPRET;
 pub(crate) use tabulate_functions::{LOOKUP, Table};
 pub(crate) use transpose_matmul::BMM_TRANSPOSED;
 
@@ -42,12 +54,23 @@ pub struct Pass {
 pub const PASSES: &[Pass] = &[
     Pass { name: "remove_no_ops", run: remove_no_ops::run },
     Pass { name: "split_into_slices", run: split_into_slices::run },
+    Pass { name: "drop_unread_results", run: drop_unread_results::run },
+    Pass { name: "fold_constants", run: fold_constants::run },
+    Pass { name: "decompose_attention", run: decompose_attention::run },
+    Pass { name: "unroll_recurrences", run: unroll_recurrences::run },
+    Pass { name: "narrow_joins", run: narrow_joins::run },
+    Pass { name: "fold_batch_norms", run: fold_batch_norms::run },
+    Pass { name: "share_qparams", run: share_qparams::run },
     Pass { name: "fuse_activations", run: fuse_activations::run },
+    Pass { name: "fuse_hardsigmoid", run: fuse_hardsigmoid::run },
     Pass { name: "fold_qparams", run: fold_qparams::run },
     Pass { name: "requantize_in_integers", run: requantize_in_integers::run },
     Pass { name: "tabulate_functions", run: tabulate_functions::run },
+    Pass { name: "fold_dequantized_constants", run: fold_constants::run_with_quantized },
+    Pass { name: "make_numbers_tensors", run: make_numbers_tensors::run },
     Pass { name: "widen_convolutions", run: widen_convolutions::run },
     Pass { name: "transpose_matmul", run: transpose_matmul::run },
+    Pass { name: "batch_products", run: batch_products::run },
     Pass { name: "assign_layouts", run: assign_layouts::run },
     Pass { name: "fold_copies_into_weights", run: fold_copies_into_weights::run },
 ];

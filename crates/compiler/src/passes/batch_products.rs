@@ -27,7 +27,9 @@ fn rewrite(rewriter: &mut Rewriter<'_>) -> Option<()> {
         "aten.matmul.default" => (node.value("self")?, node.value("other")?),
         "aten.mv.default" => (node.value("self")?, node.value("vec")?),
         "aten.dot.default" => (node.value("self")?, node.value("tensor")?),
-        "aten.addmm.default" => return sum(rewriter, node.value("mat1")?, node.value("mat2")?, output),
+        "aten.addmm.default" => {
+            return sum(rewriter, node.value("mat1")?, node.value("mat2")?, output);
+        }
         "aten.baddbmm.default" => {
             return sum(rewriter, node.value("batch1")?, node.value("batch2")?, output);
         }
@@ -219,7 +221,10 @@ mod tests {
     fn products_are_batched() {
         let (view, bmm, expand) = ("aten.view.default", "aten.bmm.default", "aten.expand.default");
         let (targets, shapes) = product_of(&[2, 3, 4], &[2, 4, 5], &[2, 3, 5]);
-        assert_eq!((targets.as_slice(), shapes), (&[bmm.to_owned()][..], vec![vec![2, 3, 4], vec![2, 4, 5]]));
+        assert_eq!(
+            (targets.as_slice(), shapes),
+            (&[bmm.to_owned()][..], vec![vec![2, 3, 4], vec![2, 4, 5]])
+        );
         let (targets, shapes) = product_of(&[4], &[4], &[]);
         assert_eq!(targets, [view, view, bmm, view]);
         assert_eq!(shapes, [[1, 1, 4], [1, 4, 1]]);
@@ -227,7 +232,7 @@ mod tests {
         assert_eq!(targets, [view, view, bmm, view]);
         assert_eq!(shapes, [[1, 36, 4], [1, 4, 5]]);
         let (targets, shapes) = product_of(&[2, 1, 3, 4], &[3, 4, 5], &[2, 3, 3, 5]);
-        assert_eq!(targets, [expand, view, view, expand, view, bmm, view]);
+        assert_eq!(targets, [expand, view, expand, view, bmm, view]);
         assert_eq!(shapes, [[6, 3, 4], [6, 4, 5]]);
     }
 
@@ -249,7 +254,8 @@ mod tests {
     #[test]
     fn factors_of_a_sum_are_kept() {
         let mut sample = Sample::default();
-        let (a, b, c) = (sample.input("a", &[2]), sample.input("b", &[3, 4]), sample.input("c", &[4, 2]));
+        let (a, b, c) =
+            (sample.input("a", &[2]), sample.input("b", &[3, 4]), sample.input("c", &[4, 2]));
         let arguments = [
             ("self", a.into()),
             ("mat1", b.into()),
@@ -258,7 +264,8 @@ mod tests {
         ];
         let output = sample.node("sum", "aten.addmm.default", &arguments, &[3, 2]);
         let targets = sample.run(&[output], run);
-        let targets: Vec<&str> = targets.iter().map(String::as_str).filter(|it| !it.contains("view")).collect();
+        let targets: Vec<&str> =
+            targets.iter().map(String::as_str).filter(|it| !it.contains("view")).collect();
         assert_eq!(targets, ["aten.bmm.default", "aten.mul.Tensor", "aten.add.Tensor"]);
     }
 }

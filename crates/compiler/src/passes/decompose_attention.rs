@@ -96,7 +96,7 @@ fn for_all_heads(rewriter: &mut Rewriter<'_>, id: ValueId, heads: u32) -> Option
     if own == heads {
         return Some(id);
     }
-    if own == 0 || heads % own != 0 {
+    if own == 0 || !heads.is_multiple_of(own) {
         return None;
     }
     shape[axis] = heads;

@@ -25,7 +25,7 @@ fn drop_statistics(rewriter: &mut Rewriter<'_>) -> Option<()> {
         return None;
     }
     rewriter.call_into(target, [], *first);
-    rewriter.keep_arguments();
+    rewriter.set_arguments(node.arguments.clone());
     Some(())
 }
 

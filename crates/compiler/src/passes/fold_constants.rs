@@ -24,17 +24,13 @@ const SMALL_BYTES: u64 = 4096;
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
-    fold_all(graph, |graph, node| {
-        evaluate(graph, node).or_else(|| quantized(graph, node))
-    });
+    fold_all(graph, |graph, node| evaluate(graph, node).or_else(|| quantized(graph, node)));
     Ok(())
 }
 
 /// The same behind `fold_qparams`, dequantize nodes included.
 pub(super) fn run_with_quantized(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
-    fold_all(graph, |graph, node| {
-        dequantized(graph, node).or_else(|| evaluate(graph, node))
-    });
+    fold_all(graph, |graph, node| dequantized(graph, node).or_else(|| evaluate(graph, node)));
     Ok(())
 }
 
@@ -71,14 +67,10 @@ fn evaluate(graph: &Graph, node: &Node) -> Option<Vec<u8>> {
         return encode(output.dtype, &numbers);
     }
     let operands: Vec<ValueId> = node.operands().collect();
-    let bytes = |value: &Value| {
-        let elements: u64 = value.shape.iter().map(|extent| u64::from(*extent)).product();
-        elements * u64::from(value.dtype.size_bytes())
-    };
-    let given: u64 = operands.iter().map(|id| bytes(graph.value(*id))).sum();
+    let given: u64 = operands.iter().map(|id| value_bytes(graph.value(*id))).sum();
     if operands.is_empty()
         || operands.iter().any(|id| graph.value(*id).data.is_none())
-        || bytes(output) > given.max(SMALL_BYTES)
+        || value_bytes(output) > given.max(SMALL_BYTES)
     {
         return None;
     }
@@ -162,6 +154,9 @@ fn moved_before_dequantize(graph: &mut Graph, node: &Node) -> Option<Node> {
         data: None,
         ..constant.clone()
     };
+    if value_bytes(&value) > value_bytes(constant).max(SMALL_BYTES) {
+        return None;
+    }
     value.data = Some(moved(graph, &moving, &value)?.into());
     let target = dequantize.target.clone();
     let mut arguments = dequantize.arguments.clone();
@@ -211,6 +206,9 @@ fn filled(node: &Node, output: &Value) -> Option<Vec<f64>> {
     Some(vec![element; count])
 }
 
+/// Where the element at a place of a result comes from: its position among the operand's elements.
+type Source<'a> = Box<dyn Fn(&[usize]) -> Option<usize> + 'a>;
+
 /// The elements of a constant, or of several, at other places.
 fn moved(graph: &Graph, node: &Node, output: &Value) -> Option<Vec<u8>> {
     let (name, _) = base_name(node)?;
@@ -220,30 +218,33 @@ fn moved(graph: &Graph, node: &Node, output: &Value) -> Option<Vec<u8>> {
     let input = node.value("self").or_else(|| node.value("input"))?;
     let value = graph.value(input);
     let data = value.data.as_deref()?;
-    if value.dtype != output.dtype {
+    if value.dtype != output.dtype || value.quantization != output.quantization {
         return None;
     }
     let shape = &value.shape;
     let strides = strides(shape);
     let axis = || axis_of(node.int("dim").unwrap_or(0), shape.len());
-    let rank = output.shape.len();
     // What is repeated stands under the last axes.
-    let new_axes = rank.checked_sub(shape.len());
+    let new_axes = output.shape.len().checked_sub(shape.len());
     let flat = |at: &[usize]| at.iter().zip(&strides).map(|(at, stride)| at * stride).sum();
-    let source: Box<dyn Fn(&[usize]) -> Option<usize> + '_> = match name {
+    let source: Source<'_> = match name {
         "view" | "_unsafe_view" | "reshape" | "flatten" | "unflatten" | "squeeze" | "unsqueeze"
         | "clone" | "contiguous" | "alias" | "detach" | "lift_fresh_copy" | "ravel" => {
             return Some(data.to_vec());
         }
-        "permute" | "transpose" | "t" | "swapaxes" | "swapdims" | "movedim" | "numpy_T" | "mT" => {
+        "permute" | "transpose" | "t" | "swapaxes" => {
             let axes = permutation(graph, node)?;
-            Box::new(move |at| Some(axes.iter().zip(at).map(|(axis, at)| at * strides[*axis]).sum()))
+            let strides = &strides;
+            Box::new(move |at| {
+                Some(axes.iter().zip(at).map(|(axis, at)| at * strides[*axis]).sum())
+            })
         }
         "expand" | "expand_as" | "broadcast_to" | "repeat" | "tile" => {
             let new_axes = new_axes?;
+            let strides = &strides;
             Box::new(move |at| {
-                let wrapped = at[new_axes..].iter().zip(shape).map(|(at, extent)| at % *extent as usize);
-                Some(wrapped.zip(&strides).map(|(at, stride)| at * stride).sum())
+                let own = at[new_axes..].iter().zip(shape).zip(strides);
+                Some(own.map(|((at, extent), stride)| at % *extent as usize * stride).sum())
             })
         }
         "slice" | "narrow" => {
@@ -302,7 +303,8 @@ fn joined(graph: &Graph, node: &Node, output: &Value, is_new: bool) -> Option<Ve
 /// The elements under another type.
 fn converted(graph: &Graph, node: &Node) -> Option<Vec<f64>> {
     let (name, _) = base_name(node)?;
-    let is_conversion = matches!(name, "to" | "_to_copy" | "type_as" | "float" | "double" | "int" | "long");
+    let is_conversion =
+        matches!(name, "to" | "_to_copy" | "type_as" | "float" | "double" | "int" | "long");
     let input = node.value("self").or_else(|| node.value("input")).filter(|_| is_conversion)?;
     constant_numbers(graph, input)
 }
@@ -326,9 +328,8 @@ fn masked(graph: &Graph, node: &Node, output: &Value) -> Option<Vec<f64>> {
         }
         ("masked_fill", _) => {
             let (from, mask) = (operand("self")?, operand("mask")?);
-            let value = operand("value")?;
             let pick = |((from, mask), value)| if mask != 0.0 { value } else { from };
-            Some(from.into_iter().zip(mask).zip(value).map(pick).collect())
+            Some(from.into_iter().zip(mask).zip(operand("value")?).map(pick).collect())
         }
         ("where", "self" | "ScalarOther" | "ScalarSelf" | "Scalar") => {
             let (condition, chosen) = (operand("condition")?, operand("self")?);
@@ -355,9 +356,7 @@ fn compared(graph: &Graph, node: &Node, output: &Value) -> Option<Vec<f64>> {
         "le" | "less_equal" => |a, b| a <= b,
         "gt" | "greater" => |a, b| a > b,
         "ge" | "greater_equal" => |a, b| a >= b,
-        "logical_and" | "bitwise_and" if output.dtype == DType::Bool => {
-            |a, b| a != 0.0 && b != 0.0
-        }
+        "logical_and" | "bitwise_and" if output.dtype == DType::Bool => |a, b| a != 0.0 && b != 0.0,
         "logical_or" | "bitwise_or" if output.dtype == DType::Bool => |a, b| a != 0.0 || b != 0.0,
         _ => return None,
     };
@@ -410,8 +409,10 @@ fn broadcast(numbers: &[f64], shape: &[u32], output: &Value) -> Option<Vec<f64>>
     let mut elements = Vec::new();
     for at in positions(&output.shape) {
         let own = at[new_axes..].iter().zip(shape).zip(&strides);
-        let flat: usize = own.map(|((at, extent), stride)| if *extent == 1 { 0 } else { at * stride }).sum();
-        elements.push(*numbers.get(flat)?);
+        let step = |((at, extent), stride): ((&usize, &u32), &usize)| {
+            if *extent == 1 { 0 } else { at * stride }
+        };
+        elements.push(*numbers.get(own.map(step).sum::<usize>())?);
     }
     Some(elements)
 }
@@ -430,6 +431,11 @@ fn gather(
         gathered.extend(data.get(from..from + size)?);
     }
     Some(gathered)
+}
+
+fn value_bytes(value: &Value) -> u64 {
+    let elements: u64 = value.shape.iter().map(|extent| u64::from(*extent)).product();
+    elements * u64::from(value.dtype.size_bytes())
 }
 
 /// All places of a tensor in logical order.
@@ -451,9 +457,8 @@ fn encode(dtype: DType, numbers: &[f64]) -> Option<Vec<u8>> {
     fn each<const N: usize>(numbers: &[f64], convert: impl Fn(f64) -> [u8; N]) -> Vec<u8> {
         numbers.iter().flat_map(|number| convert(*number)).collect()
     }
-    let fits = |min: f64, max: f64| {
-        numbers.iter().all(|number| (min..=max).contains(&number.trunc()))
-    };
+    let fits =
+        |min: f64, max: f64| numbers.iter().all(|number| (min..=max).contains(&number.trunc()));
     Some(match dtype {
         DType::F32 => each(numbers, |number| (number as f32).to_le_bytes()),
         DType::F64 => each(numbers, f64::to_le_bytes),
@@ -469,4 +474,108 @@ fn encode(dtype: DType, numbers: &[f64]) -> Option<Vec<u8>> {
         DType::I64 if fits(-EXACT, EXACT) => each(numbers, |number| (number as i64).to_le_bytes()),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rewriter::sample::Sample;
+    use super::*;
+
+    type Operand<'a> = (&'a str, &'a [u32], &'a [f32]);
+
+    /// The elements that a node computes of constants; it must go.
+    fn folded(
+        target: &str,
+        operands: &[Operand<'_>],
+        others: &[(&str, Argument)],
+        shape: &[u32],
+    ) -> Vec<f32> {
+        let mut sample = Sample::default();
+        let mut arguments: Vec<(&str, Argument)> = operands
+            .iter()
+            .map(|(name, shape, elements)| (*name, sample.constant(name, shape, elements).into()))
+            .collect();
+        arguments.extend_from_slice(others);
+        let constant = sample.node("node", target, &arguments, shape);
+        let input = sample.input("x", shape);
+        let arguments = [("self", input.into()), ("other", constant.into())];
+        let output = sample.node("sum", "aten.add.Tensor", &arguments, shape);
+        assert_eq!(sample.run(&[output], run), ["aten.add.Tensor"]);
+        sample.elements(constant).unwrap()
+    }
+
+    #[test]
+    fn tensors_are_filled() {
+        assert_eq!(folded("aten.zeros.default", &[], &[], &[2]), [0.0, 0.0]);
+        let value = [("fill_value", Argument::Float(1.5))];
+        assert_eq!(folded("aten.full.default", &[], &value, &[2]), [1.5, 1.5]);
+        let range = [("start", Argument::Int(1)), ("step", Argument::Float(0.5))];
+        assert_eq!(folded("aten.arange.start_step", &[], &range, &[3]), [1.0, 1.5, 2.0]);
+    }
+
+    #[test]
+    fn elements_move() {
+        let matrix: &[Operand<'_>] = &[("self", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])];
+        let ints = |name, items: &[i64]| (name, Argument::Ints(items.to_vec()));
+        let int = |name, item| (name, Argument::Int(item));
+        let permuted = folded("aten.permute.default", matrix, &[ints("dims", &[1, 0])], &[3, 2]);
+        assert_eq!(permuted, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        let last_two = [int("dim", -1), int("start", -2)];
+        let sliced = folded("aten.slice.Tensor", matrix, &last_two, &[2, 2]);
+        assert_eq!(sliced, [2.0, 3.0, 5.0, 6.0]);
+        let last = [int("dim", 1), int("index", -1)];
+        assert_eq!(folded("aten.select.int", matrix, &last, &[2]), [3.0, 6.0]);
+        let column: &[Operand<'_>] = &[("self", &[2, 1], &[1.0, 2.0])];
+        let expanded = folded("aten.expand.default", column, &[ints("size", &[2, 2])], &[2, 2]);
+        assert_eq!(expanded, [1.0, 1.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn elements_are_computed() {
+        let pair: &[Operand<'_>] = &[("self", &[2, 1], &[1.0, 2.0]), ("other", &[2], &[3.0, 4.0])];
+        assert_eq!(folded("aten.mul.Tensor", pair, &[], &[2, 2]), [3.0, 4.0, 6.0, 8.0]);
+        let alone: &[Operand<'_>] = &[("self", &[2], &[1.0, 2.0])];
+        let other = [("other", Argument::Float(0.5))];
+        assert_eq!(folded("aten.sub.Scalar", alone, &other, &[2]), [0.5, 1.5]);
+        let square: &[Operand<'_>] = &[("self", &[2, 2], &[1.0; 4])];
+        assert_eq!(folded("aten.tril.default", square, &[], &[2, 2]), [1.0, 0.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn constants_that_would_grow_stay() {
+        let mut sample = Sample::default();
+        let row = sample.constant("row", &[1, 2], &[1.0, 2.0]);
+        let (size, shape) = (Argument::Ints(vec![1000, 2]), [1000, 2]);
+        let arguments = [("self", row.into()), ("size", size)];
+        let expand = sample.node("rows", "aten.expand.default", &arguments, &shape);
+        let input = sample.input("x", &shape);
+        let arguments = [("self", input.into()), ("other", expand.into())];
+        let output = sample.node("sum", "aten.add.Tensor", &arguments, &shape);
+        assert_eq!(sample.run(&[output], run), ["aten.expand.default", "aten.add.Tensor"]);
+    }
+
+    #[test]
+    fn quantized_constants_stay_integers_until_nobody_wants_them() {
+        let mut sample = Sample::default();
+        let input = sample.input("x", &[2]);
+        let integers = sample.value("w", DType::I8, &[1, 2], Some(vec![3, 0xff]));
+        let arguments = [
+            ("input", Argument::Value(integers)),
+            ("scale", Argument::Float(0.5)),
+            ("zero_point", Argument::Int(1)),
+            ("quant_min", Argument::Int(-128)),
+            ("quant_max", Argument::Int(127)),
+            ("dtype", Argument::DType(DType::I8)),
+        ];
+        let numbers = sample.node("dequantize", DEQUANTIZE, &arguments, &[1, 2]);
+        let moved = sample.node("moved", "aten.squeeze.dim", &[("self", numbers.into())], &[2]);
+        let arguments = [("self", input.into()), ("other", moved.into())];
+        let output = sample.node("sum", "aten.add.Tensor", &arguments, &[2]);
+        assert_eq!(sample.run(&[output], run), [DEQUANTIZE, "aten.add.Tensor"]);
+        let integers = sample.graph.nodes[0].value("input").unwrap();
+        assert_eq!(sample.graph.value(integers).shape, [2]);
+        sample.run(&[output], super::super::fold_qparams::run);
+        assert_eq!(sample.run(&[output], run_with_quantized), ["aten.add.Tensor"]);
+        assert_eq!(sample.elements(moved), Some(vec![1.0, -1.0]));
+    }
 }

@@ -15,6 +15,9 @@ pub(crate) const QUANTIZE: &str = "quantized_decomposed.quantize_per_tensor.defa
 pub(crate) const DEQUANTIZE: &str = "quantized_decomposed.dequantize_per_tensor.default";
 pub(super) const DEQUANTIZE_PER_CHANNEL: &str = "quantized_decomposed.dequantize_per_channel.default";
 
+/// Operators without an integer kernel, which compute in float even between a dequantize and a quantize node.
+const FLOAT_ONLY: &[&str] = &["aten.layer_norm.default", "aten.native_layer_norm.default"];
+
 pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
     let mut problems = Vec::new();
     let mut dequantized: HashMap<ValueId, ValueId> = HashMap::new();
@@ -90,7 +93,9 @@ fn same_meaning(a: &Quantization, b: &Quantization) -> bool {
 /// Makes the operator at `index` work on integers if all of its surroundings are quantized.
 fn fold(graph: &mut Graph, index: usize, dequantized: &HashMap<ValueId, ValueId>) -> Option<()> {
     let node = &graph.nodes[index];
-    if matches!(node.target.as_str(), QUANTIZE | DEQUANTIZE | DEQUANTIZE_PER_CHANNEL) {
+    if matches!(node.target.as_str(), QUANTIZE | DEQUANTIZE | DEQUANTIZE_PER_CHANNEL)
+        || FLOAT_ONLY.contains(&node.target.as_str())
+    {
         return None;
     }
     let operands: Vec<ValueId> = node.operands().collect();

@@ -48,10 +48,7 @@ fn fuse(graph: &mut Graph, index: usize) -> Option<()> {
         return None;
     }
     let producer = graph.producer(input)?;
-    let target = graph.nodes[producer].target.as_str();
-    let clamps = PRODUCERS.contains(&target)
-        || is_elementwise(&graph.nodes[producer]) && is_quantized(graph, producer, output);
-    if !clamps {
+    if !can_clamp(graph, producer, output) {
         return None;
     }
     let producer = &mut graph.nodes[producer];
@@ -60,8 +57,13 @@ fn fuse(graph: &mut Graph, index: usize) -> Option<()> {
     Some(())
 }
 
-fn is_elementwise(node: &Node) -> bool {
-    base_name(node).is_some_and(|(name, _)| QUANTIZED_PRODUCERS.contains(&name))
+/// Whether an operator can clamp its result, which becomes `output` of the activation behind it.
+pub(super) fn can_clamp(graph: &Graph, producer: usize, output: ValueId) -> bool {
+    let node = &graph.nodes[producer];
+    let is_elementwise =
+        base_name(node).is_some_and(|(name, _)| QUANTIZED_PRODUCERS.contains(&name));
+    PRODUCERS.contains(&node.target.as_str())
+        || is_elementwise && is_quantized(graph, producer, output)
 }
 
 /// Whether all that a node reads has been dequantized or is constant, and whoever reads `output` quantizes it.

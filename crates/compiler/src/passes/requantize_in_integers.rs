@@ -20,6 +20,7 @@ pub(crate) const REQUANTIZE: &str = "cortado.requantize.default";
 const KEEP_INTEGERS: &[&str] = &[
     "_unsafe_view",
     "broadcast_to",
+    "channel_shuffle",
     "constant_pad_nd",
     "expand",
     "expand_as",
@@ -34,6 +35,8 @@ const KEEP_INTEGERS: &[&str] = &[
     "numpy_T",
     "pad",
     "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "ravel",
     "repeat",
     "repeat_interleave",
@@ -126,7 +129,12 @@ fn before(graph: &mut Graph, mut node: Node, nodes: &mut Vec<Node>) {
 }
 
 /// Requantizes the result where it is quantized otherwise than the operator computes it.
-fn behind(graph: &mut Graph, mut node: Node, computed: Option<Quantization>, nodes: &mut Vec<Node>) {
+fn behind(
+    graph: &mut Graph,
+    mut node: Node,
+    computed: Option<Quantization>,
+    nodes: &mut Vec<Node>,
+) {
     let [output] = node.outputs[..] else { return nodes.push(node) };
     let Some(computed) = computed.filter(|computed| differs(graph, output, computed)) else {
         return nodes.push(node);

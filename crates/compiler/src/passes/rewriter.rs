@@ -2,7 +2,7 @@
 
 use crate::graph::{Argument, Graph, Node, Value, ValueId};
 use cortado_contract::DType;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Visits every node in order; where `rewrite` returns `Some`, the nodes that it has written stand in the place of the visited one.
@@ -10,8 +10,10 @@ pub(super) fn replace_each(
     graph: &mut Graph,
     mut rewrite: impl FnMut(&mut Rewriter<'_>) -> Option<()>,
 ) {
-    let mut read: HashSet<ValueId> = graph.outputs.iter().copied().collect();
-    read.extend(graph.nodes.iter().flat_map(Node::operands));
+    let mut read: HashMap<ValueId, usize> = HashMap::new();
+    for id in graph.nodes.iter().flat_map(Node::operands).chain(graph.outputs.iter().copied()) {
+        *read.entry(id).or_default() += 1;
+    }
     for origin in std::mem::take(&mut graph.nodes) {
         let mut rewriter = Rewriter { graph, origin: &origin, read: &read, nodes: Vec::new() };
         let is_replaced = rewrite(&mut rewriter).is_some();
@@ -28,14 +30,19 @@ pub(super) struct Rewriter<'g> {
     pub(super) graph: &'g mut Graph,
     /// The node to replace.
     pub(super) origin: &'g Node,
-    read: &'g HashSet<ValueId>,
+    read: &'g HashMap<ValueId, usize>,
     nodes: Vec<Node>,
 }
 
 impl Rewriter<'_> {
     /// Whether any node, or the caller of the model, reads a value of the graph as it was.
     pub(super) fn is_read(&self, id: ValueId) -> bool {
-        self.read.contains(&id)
+        self.read_count(id) != 0
+    }
+
+    /// How often that is so.
+    pub(super) fn read_count(&self, id: ValueId) -> usize {
+        self.read.get(&id).copied().unwrap_or(0)
     }
 
     pub(super) fn shape(&self, id: ValueId) -> &[u32] {
@@ -95,10 +102,10 @@ impl Rewriter<'_> {
         });
     }
 
-    /// Gives the last node that was written the arguments of the node that is replaced.
-    pub(super) fn keep_arguments(&mut self) {
+    /// Gives the last node that was written these arguments.
+    pub(super) fn set_arguments(&mut self, arguments: Vec<(String, Argument)>) {
         if let Some(last) = self.nodes.last_mut() {
-            last.arguments.clone_from(&self.origin.arguments);
+            last.arguments = arguments;
         }
     }
 

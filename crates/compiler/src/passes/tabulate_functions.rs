@@ -5,7 +5,7 @@
 //!
 //! * a quantized operator with one tensor that is no constant: an activation, a power, a sum with a number;
 //! * a dequantize node, any such operators in float, and a quantize node; without operators in between, that is a change of
-//!   scale;
+//!   scale, as is a requantize node;
 //! * two tables in a row, of which nobody else reads the first.
 //!
 //! A table that changes nothing is removed. Entries are what the exported program computes in binary32, operator by operator,
@@ -13,7 +13,7 @@
 //! their entries are reproduced instead. Where a function is undefined (the logarithm of a negative number), the
 //! nearest entry that is defined continues, as in those tables.
 
-use super::{DEQUANTIZE, PassContext, QUANTIZE, constant_numbers};
+use super::{DEQUANTIZE, PassContext, QUANTIZE, REQUANTIZE, constant_numbers};
 use crate::error::CompileError;
 use crate::functions::{Elementwise, base_name};
 use crate::graph::{Argument, Graph, Node, Quantization, Value, ValueId};
@@ -51,7 +51,7 @@ fn tabulate(graph: &Graph, columns: &mut Columns, index: usize) -> Option<(Value
     let [output] = node.outputs[..] else { return None };
     let output = graph.value(output);
     let (quantization, _) = int8(output)?;
-    let (source, entries) = if node.target == QUANTIZE {
+    let (source, entries) = if matches!(node.target.as_str(), QUANTIZE | REQUANTIZE) {
         let Column { source, values } = columns.of(graph, node.value("input")?)?;
         (source, quantize_all(&values, quantization)?)
     } else {
@@ -358,6 +358,20 @@ mod tests {
         let table = only_table(&tabulated(builder, output));
         // Halves go to the even number, as quantize nodes round.
         assert_eq!([1, 3, 5, -1, -3].map(|x| table[usize::from(entry_of(x))]), [0, 2, 2, 0, -2]);
+    }
+
+    #[test]
+    fn requantizing_joins_what_follows() {
+        let mut builder = GraphBuilder::default();
+        let input = builder.int8_input("x", SHAPE, 0.1, 0);
+        let middle = builder.int8("m", SHAPE, 0.05, 3);
+        let output = builder.int8("y", SHAPE, 0.1, 7);
+        builder.node(REQUANTIZE, &[], &[("input", Argument::Value(input))], middle);
+        builder.node("aten.neg.default", &[middle], &[], output);
+        let table = only_table(&tabulated(builder, output));
+        // Beyond what the scale between holds, the first table has saturated.
+        let function = |x: f32| -x.clamp(-131.0 * 0.05, 124.0 * 0.05);
+        assert_eq!(table.to_vec(), expected((0.1, 0), (0.1, 7), function));
     }
 
     #[test]

@@ -124,7 +124,8 @@ impl Rewriter<'_> {
     fn product(&mut self, lhs: ValueId, rhs: ValueId, output: ValueId) -> Option<()> {
         let is_vector = |rewriter: &Self, id: ValueId| rewriter.shape(id).len() == 1;
         // A vector is a row on the left and a column on the right; the right operand's columns become rows.
-        let lhs = if is_vector(self, lhs) { self.view(lhs, vec![1, self.shape(lhs)[0]]) } else { lhs };
+        let lhs =
+            if is_vector(self, lhs) { self.view(lhs, vec![1, self.shape(lhs)[0]]) } else { lhs };
         let rhs = if is_vector(self, rhs) {
             self.view(rhs, vec![1, self.shape(rhs)[0]])
         } else {
@@ -142,8 +143,10 @@ impl Rewriter<'_> {
             let rows = count(lhs_batch) * rows;
             (self.view(lhs, vec![1, rows, *depth]), self.view(rhs, vec![1, *cols, *depth]))
         } else {
-            let (lhs, rhs) =
-                (self.batches(lhs, &batch, [*rows, *depth]), self.batches(rhs, &batch, [*cols, *depth]));
+            let (lhs, rhs) = (
+                self.batches(lhs, &batch, [*rows, *depth]),
+                self.batches(rhs, &batch, [*cols, *depth]),
+            );
             (lhs, rhs)
         };
         let joined = self.shape(lhs)[0].max(self.shape(rhs)[0]);
@@ -281,4 +284,130 @@ fn broadcast(a: &[u32], b: &[u32]) -> Option<Vec<u32>> {
             _ => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Quantization;
+    use crate::verify::verify;
+    use cortado_contract::{Cpu, Target};
+
+    fn value(graph: &mut Graph, name: &str, shape: &[u32], zero_point: i32) -> ValueId {
+        graph.add_value(Value {
+            name: name.to_owned(),
+            dtype: DType::I8,
+            shape: shape.to_vec(),
+            dim_order: (0..shape.len() as u8).collect(),
+            quantization: Some(Quantization {
+                scale: Scale::PerTensor(0.5),
+                zero_points: vec![zero_point],
+                quant_min: -128,
+                quant_max: 127,
+                dtype: DType::I8,
+            }),
+            data: None,
+        })
+    }
+
+    /// A product, rewritten; `constant` is the right operand's content and zero point.
+    fn product(lhs: &[u32], rhs: &[u32], out: &[u32], constant: Option<(&[u8], i32)>) -> Graph {
+        let mut graph = Graph::default();
+        let lhs = value(&mut graph, "lhs", lhs, 3);
+        let rhs = value(&mut graph, "rhs", rhs, constant.map_or(5, |(_, zero_point)| zero_point));
+        let output = value(&mut graph, "output", out, 7);
+        graph.inputs = vec![lhs];
+        match constant {
+            Some((data, _)) => graph.values[rhs.0].data = Some(data.into()),
+            None => graph.inputs.push(rhs),
+        }
+        graph.outputs = vec![output];
+        graph.nodes.push(Node {
+            name: "matmul".to_owned(),
+            target: "aten.matmul.default".to_owned(),
+            arguments: vec![
+                ("self".to_owned(), Argument::Value(lhs)),
+                ("other".to_owned(), Argument::Value(rhs)),
+            ],
+            outputs: vec![output],
+            activation: None,
+            source: Default::default(),
+        });
+        let context = PassContext { target: Target::new(Cpu::M55) };
+        run(&context, &mut graph).unwrap();
+        assert_eq!(verify(&graph), []);
+        graph
+    }
+
+    /// The nodes in order, with the shapes of their results.
+    fn shapes(graph: &Graph) -> Vec<(&str, &[u32])> {
+        let mut described = Vec::new();
+        for node in &graph.nodes {
+            let name = node.target.split('.').nth(1).unwrap_or_default();
+            described.push((name, graph.value(node.outputs[0]).shape.as_slice()));
+        }
+        described
+    }
+
+    #[test]
+    fn leading_axes_are_joined() {
+        let graph = product(&[2, 3, 4, 5], &[2, 3, 5, 6], &[2, 3, 4, 6], None);
+        let expected: [(&str, &[u32]); 5] = [
+            ("permute", &[2, 3, 6, 5]),
+            ("view", &[6, 4, 5]),
+            ("view", &[6, 6, 5]),
+            ("bmm", &[6, 4, 6]),
+            ("view", &[2, 3, 4, 6]),
+        ];
+        assert_eq!(shapes(&graph), expected);
+    }
+
+    #[test]
+    fn one_right_matrix_serves_one_tall_left_matrix() {
+        let graph = product(&[3, 4, 5], &[5, 6], &[3, 4, 6], None);
+        let expected: [(&str, &[u32]); 5] = [
+            ("permute", &[6, 5]),
+            ("view", &[1, 12, 5]),
+            ("view", &[1, 6, 5]),
+            ("bmm", &[1, 12, 6]),
+            ("view", &[3, 4, 6]),
+        ];
+        assert_eq!(shapes(&graph), expected);
+    }
+
+    #[test]
+    fn one_left_matrix_stands_for_all() {
+        let graph = product(&[4, 5], &[3, 5, 6], &[3, 4, 6], None);
+        let expected: [(&str, &[u32]); 3] =
+            [("permute", &[3, 6, 5]), ("view", &[1, 4, 5]), ("bmm", &[3, 4, 6])];
+        assert_eq!(shapes(&graph), expected);
+    }
+
+    #[test]
+    fn batches_that_broadcast_along_some_axes_are_repeated() {
+        let graph = product(&[2, 1, 4, 5], &[1, 3, 5, 6], &[2, 3, 4, 6], None);
+        let names: Vec<&str> = shapes(&graph).iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["permute", "expand", "view", "expand", "view", "bmm", "view"]);
+    }
+
+    #[test]
+    fn a_constant_is_transposed() {
+        let graph = product(&[2, 3], &[3, 2], &[2, 2], Some((&[1, 2, 3, 4, 5, 6], 9)));
+        let bmm = graph.nodes.iter().find(|node| node.target == BMM_TRANSPOSED).unwrap();
+        let rhs = graph.value(bmm.value("rhs_transposed").unwrap());
+        assert_eq!(rhs.shape, [1, 2, 3]);
+        assert_eq!(rhs.data.as_deref(), Some(&[1, 3, 5, 2, 4, 6][..]));
+    }
+
+    #[test]
+    fn a_symmetric_constant_makes_a_linear_layer() {
+        let graph = product(&[2, 3], &[3, 2], &[2, 2], Some((&[1, 2, 3, 4, 5, 6], 0)));
+        let expected: [(&str, &[u32]); 1] = [("linear", &[2, 2])];
+        assert_eq!(shapes(&graph), expected);
+        let weight = graph.value(graph.nodes[0].value("weight").unwrap());
+        assert_eq!(
+            (&weight.shape[..], weight.data.as_deref()),
+            (&[2, 3][..], Some(&[1, 3, 5, 2, 4, 6][..]))
+        );
+    }
 }

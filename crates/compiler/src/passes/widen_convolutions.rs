@@ -150,3 +150,88 @@ fn rename(node: &Node, target: &str, from: ValueId, axis: usize, to: ValueId) ->
         source: node.source.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::verify;
+    use cortado_contract::{Cpu, DType, Target};
+
+    fn value(graph: &mut Graph, name: &str, shape: &[u32], quantization: Quantization) -> ValueId {
+        graph.add_value(Value {
+            name: name.to_owned(),
+            dtype: DType::I8,
+            shape: shape.to_vec(),
+            dim_order: (0..shape.len() as u8).collect(),
+            quantization: Some(quantization),
+            data: None,
+        })
+    }
+
+    fn quantization(scale: Scale, channels: usize) -> Quantization {
+        let zero_points = vec![0; channels];
+        Quantization { scale, zero_points, quant_min: -128, quant_max: 127, dtype: DType::I8 }
+    }
+
+    /// A convolution from `input` to `output`, with two output channels, three input channels and a window of two.
+    fn graph(target: &str, input: &[u32], output: &[u32]) -> Graph {
+        let mut graph = Graph::default();
+        let activation = quantization(Scale::PerTensor(0.5), 1);
+        let input = value(&mut graph, "input", input, activation.clone());
+        let output = value(&mut graph, "output", output, activation);
+        let per_channel = Scale::PerChannel { axis: 0, scales: vec![0.1, 0.2] };
+        let weight = value(&mut graph, "weight", &[2, 3, 2], quantization(per_channel, 2));
+        graph.values[weight.0].data = Some(vec![1; 12].into());
+        (graph.inputs, graph.outputs) = (vec![input], vec![output]);
+        graph.nodes.push(Node {
+            name: "conv".to_owned(),
+            target: target.to_owned(),
+            arguments: vec![
+                ("input".to_owned(), Argument::Value(input)),
+                ("weight".to_owned(), Argument::Value(weight)),
+                ("stride".to_owned(), Argument::Ints(vec![3])),
+                ("padding".to_owned(), Argument::Ints(vec![1])),
+            ],
+            outputs: vec![output],
+            activation: None,
+            source: Default::default(),
+        });
+        let context = PassContext { target: Target::new(Cpu::M55) };
+        run(&context, &mut graph).unwrap();
+        assert_eq!(verify(&graph), []);
+        graph
+    }
+
+    fn targets(graph: &Graph) -> Vec<&str> {
+        graph.nodes.iter().map(|node| node.target.as_str()).collect()
+    }
+
+    #[test]
+    fn a_sequence_becomes_an_image_of_height_one() {
+        let graph = graph("aten.conv1d.default", &[4, 3, 9], &[4, 2, 4]);
+        assert_eq!(
+            targets(&graph),
+            ["aten.unsqueeze.default", "aten.conv2d.default", "aten.squeeze.dim"]
+        );
+        let node = &graph.nodes[1];
+        assert_eq!(graph.value(node.value("input").unwrap()).shape, [4, 3, 1, 9]);
+        assert_eq!(graph.value(node.value("weight").unwrap()).shape, [2, 3, 1, 2]);
+        assert_eq!(graph.value(node.outputs[0]).shape, [4, 2, 1, 4]);
+        assert_eq!(node.argument("stride"), Some(&Argument::Ints(vec![1, 3])));
+        assert_eq!(node.argument("padding"), Some(&Argument::Ints(vec![0, 1])));
+    }
+
+    #[test]
+    fn a_batch_axis_is_added_where_there_is_none() {
+        let graph = graph("aten.conv1d.default", &[3, 9], &[2, 4]);
+        let axes = |index: usize| graph.nodes[index].int("dim");
+        assert_eq!([axes(0), axes(1), axes(3), axes(4)], [Some(0), Some(2), Some(2), Some(0)]);
+        assert_eq!(graph.value(graph.nodes[2].outputs[0]).shape, [1, 2, 1, 4]);
+        assert_eq!(graph.nodes[4].outputs, graph.outputs);
+    }
+
+    #[test]
+    fn other_nodes_stay() {
+        assert_eq!(targets(&graph("aten.conv3d.default", &[4, 3, 9], &[4, 2, 4])).len(), 1);
+    }
+}

@@ -1,0 +1,181 @@
+//! Folds batch normalization at inference into the convolution before it, or writes it as a product and a sum.
+//!
+//! With the running mean `m` and variance `v` of a channel, `factor = weight / sqrt(v + eps)`:
+//!
+//! ```text
+//! y = (x − m) · factor + bias = x · factor + (bias − m · factor)
+//! ```
+//!
+//! A convolution in binary32 whose result nobody else reads takes the factor into its weights and the sum into its bias. PT2E
+//! does so itself where it quantizes; what is left was not quantized.
+
+use super::PassContext;
+use super::rewriter::{Rewriter, replace_each};
+use crate::error::CompileError;
+use crate::graph::{Argument, Graph, ValueId};
+
+pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
+    replace_each(graph, |rewriter| {
+        let affine = Affine::of(rewriter)?;
+        if fold_into_convolution(rewriter, &affine).is_none() {
+            affine.write(rewriter);
+        }
+        Some(())
+    });
+    Ok(())
+}
+
+/// `x · factor + offset`, channel by channel.
+struct Affine {
+    input: ValueId,
+    output: ValueId,
+    factors: Vec<f64>,
+    offsets: Vec<f64>,
+}
+
+impl Affine {
+    /// What a batch normalization at inference computes, if its statistics are constants.
+    fn of(rewriter: &Rewriter<'_>) -> Option<Affine> {
+        let node = rewriter.origin;
+        let is_training = node.argument("training") == Some(&Argument::Bool(true));
+        let is_norm = matches!(
+            node.target.as_str(),
+            "aten.batch_norm.default"
+                | "aten._native_batch_norm_legit_no_training.default"
+                | "aten._batch_norm_no_update.default"
+        );
+        let (input, [output]) = (node.value("input")?, &node.outputs[..]) else { return None };
+        if !is_norm || is_training || !rewriter.is_f32(input) || !rewriter.is_f32(*output) {
+            return None;
+        }
+        let channels = *rewriter.shape(input).get(1)? as usize;
+        let per_channel = |name: &str, default: f64| match node.value(name) {
+            Some(id) => {
+                let numbers = rewriter.f32_constant(id)?;
+                (numbers.len() == channels).then(|| numbers.into_iter().map(f64::from).collect())
+            }
+            None => Some(vec![default; channels]),
+        };
+        let mean: Vec<f64> = node.value("running_mean").and(per_channel("running_mean", 0.0))?;
+        let variance: Vec<f64> = node.value("running_var").and(per_channel("running_var", 1.0))?;
+        let (weight, bias) = (per_channel("weight", 1.0)?, per_channel("bias", 0.0)?);
+        let eps = node.float("eps")?;
+        let factors: Vec<f64> =
+            weight.iter().zip(&variance).map(|(weight, v)| weight / (v + eps).sqrt()).collect();
+        let offsets = (0..channels).map(|c| bias[c] - mean[c] * factors[c]).collect();
+        Some(Affine { input, output: *output, factors, offsets })
+    }
+
+    fn write(&self, rewriter: &mut Rewriter<'_>) {
+        let shape = rewriter.shape(self.input).to_vec();
+        // Channels are axis 1: one extent of their own, and 1 for each axis behind.
+        let mut of_channels = vec![1; shape.len() - 1];
+        of_channels[0] = shape[1];
+        let to_f32 = |numbers: &[f64]| numbers.iter().map(|it| *it as f32).collect::<Vec<_>>();
+        let factors = rewriter.constant("factor", of_channels.clone(), &to_f32(&self.factors));
+        let offsets = rewriter.constant("offset", of_channels, &to_f32(&self.offsets));
+        let arguments = [("self", self.input.into()), ("other", factors.into())];
+        let scaled = rewriter.call("scaled", "aten.mul.Tensor", arguments, shape);
+        let arguments = [("self", scaled.into()), ("other", offsets.into())];
+        rewriter.call_into("aten.add.Tensor", arguments, self.output);
+    }
+}
+
+fn fold_into_convolution(rewriter: &mut Rewriter<'_>, affine: &Affine) -> Option<()> {
+    let index = rewriter.graph.producer(affine.input)?;
+    let convolution = rewriter.graph.nodes[index].clone();
+    let is_convolution = matches!(
+        convolution.target.as_str(),
+        "aten.conv1d.default"
+            | "aten.conv1d.padding"
+            | "aten.conv2d.default"
+            | "aten.conv2d.padding"
+    );
+    if !is_convolution || convolution.activation.is_some() || rewriter.read_count(affine.input) != 1
+    {
+        return None;
+    }
+    let input = convolution.value("input").filter(|id| rewriter.is_f32(*id))?;
+    let weight = convolution.value("weight")?;
+    let shape = rewriter.shape(weight).to_vec();
+    let elements = rewriter.f32_constant(weight)?;
+    let bias = match convolution.value("bias") {
+        Some(bias) => rewriter.f32_constant(bias)?,
+        None => vec![0.0; affine.factors.len()],
+    };
+    let inner = shape[1..].iter().map(|extent| *extent as usize).product::<usize>().max(1);
+    if bias.len() != affine.factors.len() || elements.len() != inner * bias.len() {
+        return None;
+    }
+    let scaled = elements.iter().enumerate();
+    let scaled: Vec<f32> =
+        scaled.map(|(at, it)| (f64::from(*it) * affine.factors[at / inner]) as f32).collect();
+    let channels = bias.iter().zip(&affine.factors).zip(&affine.offsets);
+    let moved: Vec<f32> = channels
+        .map(|((bias, factor), offset)| (f64::from(*bias) * factor + offset) as f32)
+        .collect();
+    let weight = rewriter.constant("weight", shape, &scaled);
+    let bias = rewriter.constant("bias", vec![moved.len() as u32], &moved);
+    rewriter.call_into(&convolution.target, [], affine.output);
+    let mut arguments: Vec<(String, Argument)> = convolution.arguments;
+    arguments.retain(|(name, _)| !matches!(name.as_str(), "input" | "weight" | "bias"));
+    let tensors = [("input", input), ("weight", weight), ("bias", bias)];
+    let tensors = tensors.map(|(name, id)| (name.to_owned(), id.into()));
+    rewriter.set_arguments(tensors.into_iter().chain(arguments).collect());
+    rewriter.graph.nodes.remove(index);
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rewriter::sample::Sample;
+    use super::*;
+
+    /// A normalization of two channels of [`convolved`] or of the input itself.
+    fn normalized(with_convolution: bool, is_read_twice: bool) -> (Sample, Vec<String>) {
+        let mut sample = Sample::default();
+        let mut image = sample.input("x", &[1, 2, 3, 3]);
+        if with_convolution {
+            let weight = sample.constant("w", &[2, 2, 1, 1], &[1.0, 2.0, 3.0, 4.0]);
+            let arguments = [("input", image.into()), ("weight", weight.into())];
+            image = sample.node("conv", "aten.conv2d.default", &arguments, &[1, 2, 3, 3]);
+        }
+        let mean = sample.constant("mean", &[2], &[1.0, 2.0]);
+        let variance = sample.constant("variance", &[2], &[3.0, 15.0]);
+        let weight = sample.constant("weight", &[2], &[4.0, 2.0]);
+        let arguments = [
+            ("input", image.into()),
+            ("weight", weight.into()),
+            ("bias", Argument::None),
+            ("running_mean", mean.into()),
+            ("running_var", variance.into()),
+            ("training", Argument::Bool(false)),
+            ("eps", Argument::Float(1.0)),
+        ];
+        let output = sample.node("norm", "aten.batch_norm.default", &arguments, &[1, 2, 3, 3]);
+        let outputs = if is_read_twice { vec![output, image] } else { vec![output] };
+        let targets = sample.run(&outputs, run);
+        (sample, targets)
+    }
+
+    #[test]
+    fn a_convolution_takes_it_in() {
+        let (sample, targets) = normalized(true, false);
+        assert_eq!(targets, ["aten.conv2d.default"]);
+        let node = &sample.graph.nodes[0];
+        let elements = |name: &str| sample.elements(node.value(name).unwrap()).unwrap();
+        assert_eq!(elements("weight"), [2.0, 4.0, 1.5, 2.0]);
+        assert_eq!(elements("bias"), [-2.0, -1.0]);
+    }
+
+    #[test]
+    fn without_one_it_is_a_product_and_a_sum() {
+        let (sample, targets) = normalized(false, false);
+        assert_eq!(targets, ["aten.mul.Tensor", "aten.add.Tensor"]);
+        let factors = sample.graph.nodes[0].value("other").unwrap();
+        assert_eq!(sample.graph.value(factors).shape, [2, 1, 1]);
+        assert_eq!(sample.elements(factors), Some(vec![2.0, 0.5]));
+        let (_, targets) = normalized(true, true);
+        assert_eq!(targets, ["aten.conv2d.default", "aten.mul.Tensor", "aten.add.Tensor"]);
+    }
+}

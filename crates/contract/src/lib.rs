@@ -13,6 +13,7 @@
 
 pub mod broadcast;
 pub mod dtype;
+pub mod float;
 pub mod layout;
 pub mod ops;
 pub mod quant;

@@ -22,8 +22,10 @@ pub mod conv_s4;
 mod convolution;
 pub mod depthwise_s16;
 pub mod depthwise_s4;
+pub mod float;
 pub mod linear_s16;
 pub mod linear_s4;
+pub mod math;
 pub mod strided;
 mod taps;
 

@@ -7,6 +7,7 @@ use cortado_contract::for_each_operator;
 
 mod convolution;
 mod elementwise;
+mod float;
 mod moves;
 
 /// The memory that the largest case needs.

@@ -76,9 +76,7 @@ impl Lowerer<'_> {
             Some(Argument::Value(id)) => self.float_tensor(node, *id).map(Some),
             Some(Argument::Float(number)) => Ok(Some(self.float_number(*number))),
             Some(Argument::Int(number)) => Ok(Some(self.float_number(*number as f64))),
-            Some(_) => {
-                Err(Unsupported::new(node, format!("its argument `{name}` is no tensor")))
-            }
+            Some(_) => Err(Unsupported::new(node, format!("its argument `{name}` is no tensor"))),
         }
     }
 
@@ -112,24 +110,40 @@ impl Lowerer<'_> {
         node: &Node,
         make: impl FnOnce(LoweredTensor) -> Operator<LoweredDomain>,
     ) -> Result<(), Unsupported> {
-        let Some(output) = node.outputs.first() else {
-            return Err(Unsupported::new(node, "it has no result"));
-        };
-        let out = self.tensor(*output);
-        let Some(RealRange { min, max }) = node.activation else {
-            self.call(node, make(out));
-            return Ok(());
-        };
-        let unclamped = self.like(node, "unclamped", &out);
-        self.call(node, make(unclamped.clone()));
-        let clamp = FloatClamp {
-            input: unclamped,
-            min: Some(min).filter(|min| min.is_finite()),
-            max: Some(max).filter(|max| max.is_finite()),
-            out,
-        };
-        self.call(node, Operator::FloatClamp(clamp));
+        let target = self.float_target(node)?;
+        self.call(node, make(target.clone()));
+        self.float_finish(node, target)
+    }
+
+    /// Where a node's operator computes to: its result, or memory of its own if that is still to be clamped.
+    pub(super) fn float_target(&mut self, node: &Node) -> Result<LoweredTensor, Unsupported> {
+        let out = self.float_result(node)?;
+        Ok(if node.activation.is_some() { self.like(node, "unclamped", &out) } else { out })
+    }
+
+    /// Clamps what the operator computed, if that was fused into the node.
+    pub(super) fn float_finish(
+        &mut self,
+        node: &Node,
+        computed: LoweredTensor,
+    ) -> Result<(), Unsupported> {
+        if let Some(RealRange { min, max }) = node.activation {
+            let clamp = FloatClamp {
+                input: computed,
+                min: Some(min).filter(|min| min.is_finite()),
+                max: Some(max).filter(|max| max.is_finite()),
+                out: self.float_result(node)?,
+            };
+            self.call(node, Operator::FloatClamp(clamp));
+        }
         Ok(())
+    }
+
+    fn float_result(&mut self, node: &Node) -> Result<LoweredTensor, Unsupported> {
+        match node.outputs.first() {
+            Some(output) => Ok(self.tensor(*output)),
+            None => Err(Unsupported::new(node, "it has no result")),
+        }
     }
 
     /// Memory for an intermediate result of the same extents and order.
@@ -146,10 +160,7 @@ impl Lowerer<'_> {
         rhs: LoweredTensor,
         make: Binary<'_>,
     ) -> Result<(), Unsupported> {
-        let Some(output) = node.outputs.first() else {
-            return Err(Unsupported::new(node, "it has no result"));
-        };
-        let out = self.tensor(*output);
+        let out = self.float_result(node)?;
         let (lhs, rhs) = (self.ordered_like(lhs, &out), self.ordered_like(rhs, &out));
         if let Err(violation) = Broadcast::new((&lhs, 0), (&rhs, 1), (&out, 2)) {
             let what = if violation.rule == Rule::Layout {

@@ -21,17 +21,10 @@ fn lower_product(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupport
     let rhs = lowerer.float_operand(node, second)?;
     let extents = Extents::of(node, &lhs, &rhs)?;
     let (input, mat2) = extents.operands(lowerer, &lhs, &rhs);
-    // The clamping that was fused into the node sees the result as the node has it.
-    if node.activation.is_none() {
-        let Some(output) = node.outputs.first() else {
-            return Err(Unsupported::new(node, "it has no result"));
-        };
-        let out = lowerer.tensor(*output);
-        let out = lowerer.row_major(&out, extents.result());
-        lowerer.call(node, Operator::FloatBmm(FloatBmm { input, mat2, out }));
-        return Ok(());
-    }
-    Err(Unsupported::new(node, "an activation was fused into it"))
+    let target = lowerer.float_target(node)?;
+    let out = lowerer.row_major(&target, extents.result());
+    lowerer.call(node, Operator::FloatBmm(FloatBmm { input, mat2, out }));
+    lowerer.float_finish(node, target)
 }
 
 /// `beta · self + alpha · product`.

@@ -14,10 +14,8 @@ pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
 fn lower_clamp(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> {
     let limit = |name: &str| match node.argument(name) {
         None | Some(Argument::None) => Ok(None),
-        Some(Argument::Value(_)) => {
-            Err(Unsupported::new(node, "one of its limits is a tensor")
-                .with_remedy("use torch.minimum and torch.maximum"))
-        }
+        Some(Argument::Value(_)) => Err(Unsupported::new(node, "one of its limits is a tensor")
+            .with_remedy("use torch.minimum and torch.maximum")),
         Some(_) => Ok(node.float(name)),
     };
     let (min, max) = (limit("min")?, limit("max")?);

@@ -16,8 +16,11 @@ pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
 
 fn lower_convolution(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> {
     if matches!(node.argument("transposed"), Some(Argument::Bool(true))) {
-        return Err(Unsupported::new(node, "it is a transposed convolution that was left in float")
-            .with_remedy("quantize it (its inputs and its result), or move it out of the model"));
+        return Err(Unsupported::new(
+            node,
+            "it is a transposed convolution that was left in float",
+        )
+        .with_remedy("quantize it (its inputs and its result), or move it out of the model"));
     }
     let input = lowerer.float_operand(node, "input")?;
     let weight = lowerer.float_operand(node, "weight")?;

@@ -16,7 +16,8 @@ pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
 fn lower_layer_norm(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> {
     let graph = lowerer.graph;
     let others = node.outputs.get(1..).unwrap_or(&[]);
-    let is_read = others.iter().any(|id| !graph.users(*id).is_empty() || graph.outputs.contains(id));
+    let is_read =
+        others.iter().any(|id| !graph.users(*id).is_empty() || graph.outputs.contains(id));
     if is_read {
         return Err(Unsupported::new(node, "its mean or its variance is read")
             .with_remedy("compute them with torch.mean and torch.var"));

@@ -14,6 +14,5 @@ fn lower_linear(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupporte
     let input = lowerer.float_operand(node, "input")?;
     let weight = lowerer.float_operand(node, "weight")?;
     let bias = lowerer.optional_float_operand(node, "bias")?;
-    lowerer
-        .float_call(node, |out| Operator::FloatLinear(FloatLinear { input, weight, bias, out }))
+    lowerer.float_call(node, |out| Operator::FloatLinear(FloatLinear { input, weight, bias, out }))
 }

@@ -6,5 +6,7 @@ use crate::graph::Node;
 use cortado_contract::ops::{FloatRsqrt, Operator};
 
 pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
-    lower_unary(lowerer, node, "rsqrt", |input, out| Operator::FloatRsqrt(FloatRsqrt { input, out }))
+    lower_unary(lowerer, node, "rsqrt", |input, out| {
+        Operator::FloatRsqrt(FloatRsqrt { input, out })
+    })
 }

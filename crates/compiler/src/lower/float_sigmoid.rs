@@ -6,5 +6,7 @@ use crate::graph::Node;
 use cortado_contract::ops::{FloatSigmoid, Operator};
 
 pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
-    lower_unary(lowerer, node, "sigmoid", |input, out| Operator::FloatSigmoid(FloatSigmoid { input, out }))
+    lower_unary(lowerer, node, "sigmoid", |input, out| {
+        Operator::FloatSigmoid(FloatSigmoid { input, out })
+    })
 }

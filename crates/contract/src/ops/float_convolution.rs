@@ -53,20 +53,13 @@ pub struct Window {
 
 impl Window {
     /// The window of an axis that there is not.
-    const NONE: Window =
-        Window { input: 1, kernel: 1, out: 1, stride: 1, padding: 0, dilation: 1 };
+    const NONE: Window = Window { input: 1, kernel: 1, out: 1, stride: 1, padding: 0, dilation: 1 };
 
     /// Whether the result's extent follows from the others.
     fn is_consistent(&self) -> bool {
-        let [input, kernel, out, stride, padding, dilation] = [
-            self.input,
-            self.kernel,
-            self.out,
-            self.stride,
-            self.padding,
-            self.dilation,
-        ]
-        .map(i64::from);
+        let [input, kernel, out, stride, padding, dilation] =
+            [self.input, self.kernel, self.out, self.stride, self.padding, self.dilation]
+                .map(i64::from);
         let span = dilation * (kernel - 1) + 1;
         let room = input + 2 * padding - span;
         room >= 0 && room / stride + 1 == out

@@ -62,9 +62,8 @@ impl<D: Domain> FloatMean<D> {
         let rank = self.input.rank();
         let all = (1u32 << rank.min(MAX_AXES)) - 1;
         match &self.dim {
-            Some(dims) if !dims.is_empty() => (0..dims.len()).try_fold(0, |bits, index| {
-                Some(bits | 1 << axis_of(dims.get(index)?, rank)?)
-            }),
+            Some(dims) if !dims.is_empty() => (0..dims.len())
+                .try_fold(0, |bits, index| Some(bits | 1 << axis_of(dims.get(index)?, rank)?)),
             _ => Some(all),
         }
     }
@@ -75,7 +74,8 @@ impl<D: Domain> FloatMean<D> {
         let rank = self.input.rank().min(MAX_AXES);
         let strides = strides(&self.input);
         let is_reduced = |axis: usize| reduced & 1 << axis != 0;
-        let axis_at = |axis: usize| MeanAxis { extent: self.input.dim(axis), stride: strides[axis] };
+        let axis_at =
+            |axis: usize| MeanAxis { extent: self.input.dim(axis), stride: strides[axis] };
         let mut axes = MeanAxes::NONE;
         for position in 0..self.out.rank().min(MAX_AXES) {
             let at = self.out.dim_order(position);

@@ -87,8 +87,7 @@ pub(super) fn prepare_binary(
     factor: f64,
     state: &mut [u32],
 ) -> Result<(), Violation> {
-    let broadcast =
-        Broadcast::new((lhs, lhs_argument), (rhs, rhs_argument), (out, out_argument))?;
+    let broadcast = Broadcast::new((lhs, lhs_argument), (rhs, rhs_argument), (out, out_argument))?;
     if let Some((words, [word])) = state.split_first_chunk_mut::<BINARY_WORDS>() {
         pack(&broadcast, [lhs, rhs, out], out_argument, words)?;
         *word = (factor as f32).to_bits();

@@ -64,14 +64,9 @@ pub(super) fn prepare<L: Lists>(
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     let [_, input, weight, bias, out, rows, inner, cols] =
         *<&[u32; STATE_WORDS]>::try_from(state).ok()?;
-    let shape = MatrixShape {
-        batches: 1,
-        rows: rows as usize,
-        inner: inner as usize,
-        cols: cols as usize,
-    };
-    let (reader, out) =
-        memory.write::<f32>(Location::from_word(out)?, shape.rows * shape.cols)?;
+    let shape =
+        MatrixShape { batches: 1, rows: rows as usize, inner: inner as usize, cols: cols as usize };
+    let (reader, out) = memory.write::<f32>(Location::from_word(out)?, shape.rows * shape.cols)?;
     let input = reader.read(Location::from_word(input)?, shape.rows * shape.inner)?;
     let weight = reader.read(Location::from_word(weight)?, shape.cols * shape.inner)?;
     let bias = match Location::from_word(bias) {

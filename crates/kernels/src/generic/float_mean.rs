@@ -31,7 +31,10 @@ pub fn mean(axes: &MeanAxes, input: &[f32], out: &mut [f32]) -> Option<()> {
     for out in out {
         let mut sum = 0.0f64;
         let mut at = Odometer::default();
-        while !is_empty {
+        loop {
+            if is_empty {
+                break;
+            }
             let values = input.get(start.offset.checked_add(at.offset)?..)?;
             let last = (line.extent as usize - 1).checked_mul(line.stride as usize)?;
             let values = values.get(..=last)?.iter().step_by(line.stride.max(1) as usize);

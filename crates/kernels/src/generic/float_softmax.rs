@@ -71,8 +71,7 @@ pub(super) fn prepare<L: Lists>(
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     let [_, source, target, outer, length, inner] = *<&[u32; STATE_WORDS]>::try_from(state).ok()?;
-    let rows =
-        Rows { outer: outer as usize, length: length as usize, inner: inner as usize };
+    let rows = Rows { outer: outer as usize, length: length as usize, inner: inner as usize };
     let count = rows.outer * rows.length * rows.inner;
     let (reader, out) = memory.write::<f32>(Location::from_word(target)?, count)?;
     softmax(rows, reader.read(Location::from_word(source)?, count)?, out)

@@ -296,7 +296,9 @@ mod tests {
         ] {
             assert!((gelu(x) - expected).abs() <= 2e-7 * expected.abs(), "{x}: {}", gelu(x));
         }
-        let tanh_form = |x: f64| 0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x.powi(3))).tanh());
+        let tanh_form = |x: f64| {
+            0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x.powi(3))).tanh())
+        };
         for step in -3000..=3000 {
             let x = step as f32 / 1000.0;
             let expected = tanh_form(f64::from(x)) as f32;

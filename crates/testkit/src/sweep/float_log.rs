@@ -1,0 +1,32 @@
+//! The natural logarithm, in float.
+
+use super::float::unary;
+use crate::suite::Suite;
+use crate::workspace::Workspace;
+use cortado_kernels::Micro;
+use cortado_kernels::generic::math;
+
+/// Numbers and what the function makes of them, computed in binary64 and rounded.
+const CASES: &[(f32, f32)] = &[
+    (0.0, f32::NEG_INFINITY),
+    (1.0, 0.0),
+    (-1.0, f32::NAN),
+    (0.25, -1.386_294_4),
+    (-0.3, f32::NAN),
+    (3.7, 1.308_332_8),
+    (-4.2, f32::NAN),
+    (11.5, 2.442_347),
+    (-20.0, f32::NAN),
+    (1.0e-5, -11.512_925),
+    (-2.0e-6, f32::NAN),
+    (90.0, 4.499_809_7),
+    (-110.0, f32::NAN),
+    (f32::INFINITY, f32::INFINITY),
+    (f32::NEG_INFINITY, f32::NAN),
+    (f32::NAN, f32::NAN),
+];
+
+/// Runs all cases on the kernels of `M`.
+pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
+    unary(workspace, suite, "aten::log", CASES, math::log);
+}

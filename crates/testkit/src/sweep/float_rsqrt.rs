@@ -1,0 +1,32 @@
+//! Reciprocals of square roots, in float.
+
+use super::float::unary;
+use crate::suite::Suite;
+use crate::workspace::Workspace;
+use cortado_kernels::Micro;
+use cortado_kernels::generic::math;
+
+/// Numbers and what the function makes of them, computed in binary64 and rounded.
+const CASES: &[(f32, f32)] = &[
+    (0.0, f32::INFINITY),
+    (1.0, 1.0),
+    (-1.0, f32::NAN),
+    (0.25, 2.0),
+    (-0.3, f32::NAN),
+    (3.7, 0.519_875_2),
+    (-4.2, f32::NAN),
+    (11.5, 0.294_883_9),
+    (-20.0, f32::NAN),
+    (1.0e-5, 316.22778),
+    (-2.0e-6, f32::NAN),
+    (90.0, 0.105_409_26),
+    (-110.0, f32::NAN),
+    (f32::INFINITY, 0.0),
+    (f32::NEG_INFINITY, f32::NAN),
+    (f32::NAN, f32::NAN),
+];
+
+/// Runs all cases on the kernels of `M`.
+pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
+    unary(workspace, suite, "aten::rsqrt", CASES, math::reciprocal_sqrt);
+}

@@ -1,0 +1,11 @@
+//! Differences, in float.
+
+use super::float::binary;
+use crate::suite::Suite;
+use crate::workspace::Workspace;
+use cortado_kernels::Micro;
+
+/// Runs all cases on the kernels of `M`.
+pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
+    binary(workspace, suite, "aten::sub", |lhs, rhs| lhs - 0.5 * rhs);
+}

@@ -76,6 +76,9 @@ pub(crate) struct CompileArguments {
     /// Also write a report as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Refuse the model if any operator computes in float
+    #[arg(long)]
+    pub(crate) deny_float: bool,
 }
 
 #[derive(Debug, Args)]

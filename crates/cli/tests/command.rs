@@ -70,6 +70,47 @@ fn a_model_is_compiled_run_and_checked() {
 }
 
 #[test]
+fn what_stays_in_float_is_named() {
+    let folder = folder("float");
+    let model = testdata("pt2/traced.pt2");
+    let compile =
+        ["compile", text(&model), "--target", "cortex-m4", "-o", "m.pte", "--json", "r.json"];
+    let output = cortado(&folder, &compile);
+    let summary = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{summary}");
+    for words in
+        ["int8 share     0.0 %", "float island 1", "aten::linear (node `linear`)", "model.py:12"]
+    {
+        assert!(summary.contains(words), "{words}: {summary}");
+    }
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("r.json")).unwrap()).unwrap();
+    assert_eq!(report["int8_share"], 0.0);
+    let [island] = &report["float_islands"].as_array().unwrap()[..] else {
+        panic!("one island: {report}");
+    };
+    assert_eq!(island["macs"], report["macs"]);
+    let computing = island["operators"].as_array().unwrap().iter();
+    let computing = computing.filter(|operator| operator["computes"] == true).count();
+    assert_eq!(report["float_operators"], computing);
+}
+
+#[test]
+fn float_is_denied_on_request() {
+    let folder = folder("deny");
+    let model = testdata("pt2/traced.pt2");
+    let to = |model| vec!["compile", model, "--target", "cortex-m4", "-o", "m.pte", "--deny-float"];
+    let error = failure(&folder, &[], 1, &to(text(&model)));
+    for words in
+        ["--deny-float", "(node `linear`)", "(node `linear_1`)", "model.py:12", "quantize them"]
+    {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    let model = testdata("models/tiny_linear/quantized.pt2");
+    assert!(cortado(&folder, &to(text(&model))).status.success());
+}
+
+#[test]
 fn every_stage_is_dumped() {
     let folder = folder("dump");
     let model = testdata("models/tiny_linear/quantized.pt2");

@@ -1,10 +1,12 @@
 //! What a compilation made, as numbers; the content of `cortado compile --json`.
 
 use crate::Compiled;
-use crate::lowered::{BufferId, BufferKind, Lowered};
-use cortado_contract::ops::Rules;
+use crate::lowered::{BufferId, BufferKind, Call, Lowered, LoweredDomain};
+use crate::plan::operands;
+use cortado_contract::ops::{Operator, OperatorKind, Rules};
 use cortado_kernels::state_words;
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// The report of a compilation. Fields are only ever added.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +31,10 @@ pub struct Report {
     pub macs: u64,
     /// The share of them that is computed in int8, from 0 to 1; 1 where there are none.
     pub int8_share: f64,
+    /// The number of operators that compute in float.
+    pub float_operators: usize,
+    /// Groups of operators that pass floats to each other, in execution order.
+    pub float_islands: Vec<FloatIsland>,
     /// The program's inputs.
     pub inputs: Vec<TensorReport>,
     /// The program's outputs.
@@ -65,6 +71,28 @@ pub struct OperatorReport {
     pub macs: u64,
 }
 
+/// Operators that compute in float and pass floats to each other, possibly through operators that move them.
+#[derive(Clone, Debug, Serialize)]
+pub struct FloatIsland {
+    /// Multiply-accumulates of one execution.
+    pub macs: u64,
+    /// The operators in execution order, those that move floats among them.
+    pub operators: Vec<FloatOperator>,
+}
+
+/// An operator of a [`FloatIsland`].
+#[derive(Clone, Debug, Serialize)]
+pub struct FloatOperator {
+    /// The node's name in the exported program.
+    pub name: String,
+    /// The operator.
+    pub operator: &'static str,
+    /// Where the user wrote it.
+    pub source: String,
+    /// Whether it computes; others only move floats.
+    pub computes: bool,
+}
+
 impl Report {
     /// The report of a compilation.
     pub fn new(compiled: &Compiled) -> Self {
@@ -80,7 +108,10 @@ impl Report {
                 macs: call.operator.multiply_accumulates(),
             })
             .collect();
-        let macs = operators.iter().map(|operator| operator.macs).sum();
+        let macs: u64 = operators.iter().map(|operator| operator.macs).sum();
+        let float_islands = float_islands(lowered);
+        let float_macs: u64 = float_islands.iter().map(|island| island.macs).sum();
+        let int8_share = if macs == 0 { 1.0 } else { 1.0 - float_macs as f64 / macs as f64 };
         let is_constant = |kind: &BufferKind| matches!(kind, BufferKind::Constant(_));
         let constants = lowered.buffers.iter().filter(|buffer| is_constant(&buffer.kind));
         Report {
@@ -97,13 +128,82 @@ impl Report {
                 .map(|call| state_words(call.operator.kind()))
                 .sum::<usize>(),
             macs,
-            // Every operator that multiplies and accumulates does so in int8; others are refused before.
-            int8_share: 1.0,
+            int8_share,
+            float_operators: lowered.calls.iter().filter(|call| call.operator.is_float()).count(),
+            float_islands,
             inputs: tensors(lowered, &lowered.inputs),
             outputs: tensors(lowered, &lowered.outputs),
             operators,
         }
     }
+}
+
+/// The groups of operators that pass floats to each other; those that only move floats count where they are between others.
+fn float_islands(program: &Lowered) -> Vec<FloatIsland> {
+    let mut islands: Vec<Vec<usize>> = Vec::new();
+    // Of each buffer of floats that a call has written, the island that it belongs to.
+    let mut buffers: HashMap<BufferId, usize> = HashMap::new();
+    for (index, call) in program.calls.iter().enumerate() {
+        let floats: Vec<BufferId> = float_activations(program, &call.operator);
+        let Some(out) = floats.last().filter(|_| is_float_to_float(&call.operator, &floats)) else {
+            continue;
+        };
+        let mut joined: Vec<usize> =
+            floats.iter().filter_map(|buffer| buffers.get(buffer).copied()).collect();
+        joined.sort_unstable();
+        joined.dedup();
+        let island = joined.first().copied().unwrap_or_else(|| {
+            islands.push(Vec::new());
+            islands.len() - 1
+        });
+        for other in joined.into_iter().skip(1) {
+            let calls = std::mem::take(&mut islands[other]);
+            islands[island].extend(calls);
+            buffers.values_mut().filter(|at| **at == other).for_each(|at| *at = island);
+        }
+        islands[island].push(index);
+        // Operators that read the same floats belong together, whoever computed them.
+        let shared = if call.operator.is_float() { floats.as_slice() } else { &[*out] };
+        buffers.extend(shared.iter().map(|buffer| (*buffer, island)));
+    }
+    let computes = |index: &usize| program.calls[*index].operator.is_float();
+    islands.retain(|island| island.iter().any(computes));
+    islands.iter_mut().for_each(|island| island.sort_unstable());
+    islands.sort();
+    islands.iter().map(|island| float_island(program, island)).collect()
+}
+
+fn float_island(program: &Lowered, island: &[usize]) -> FloatIsland {
+    let calls = || island.iter().map(|index| &program.calls[*index]);
+    let operator = |call: &Call| FloatOperator {
+        name: call.name.clone(),
+        operator: call.operator.kind().name(),
+        source: call.source.clone(),
+        computes: call.operator.is_float(),
+    };
+    FloatIsland {
+        macs: calls().map(|call| call.operator.multiply_accumulates()).sum(),
+        operators: calls().map(operator).collect(),
+    }
+}
+
+/// The floats among an operator's tensors that are no constants, as storage; the result is the last if it is one.
+fn float_activations(program: &Lowered, operator: &Operator<LoweredDomain>) -> Vec<BufferId> {
+    let storage = operands(operator).into_iter().map(|buffer| program.storage(buffer));
+    let is_float = |buffer: &BufferId| {
+        let buffer = program.buffer(*buffer);
+        buffer.dtype.is_float() && matches!(buffer.kind, BufferKind::Activation)
+    };
+    storage.filter(is_float).collect()
+}
+
+/// Whether an operator computes floats, or makes floats of floats; not so quantizing and dequantizing.
+fn is_float_to_float(operator: &Operator<LoweredDomain>, floats: &[BufferId]) -> bool {
+    let is_border = matches!(
+        operator.kind(),
+        OperatorKind::QuantizePerTensor | OperatorKind::DequantizePerTensor
+    );
+    operator.is_float() || !is_border && floats.len() > 1
 }
 
 fn tensors(program: &Lowered, ids: &[BufferId]) -> Vec<TensorReport> {

@@ -15,8 +15,10 @@ use std::sync::Arc;
 
 mod convolution;
 mod elementwise;
+mod float;
 mod movement;
 mod requantize;
+mod shuffle;
 mod views;
 mod weights;
 
@@ -26,7 +28,7 @@ pub(crate) type Outcome = Option<Result<(), Unsupported>>;
 macro_rules! declare_lowerings {
     ($($variant:ident = $module:ident,)*) => {
         $(mod $module;)*
-        const LOWERINGS: &[fn(&mut Lowerer<'_>, &Node) -> Outcome] = &[$($module::lower,)* requantize::lower, views::lower];
+        const LOWERINGS: &[fn(&mut Lowerer<'_>, &Node) -> Outcome] = &[$($module::lower,)* requantize::lower, shuffle::lower, views::lower];
     };
 }
 for_each_operator!(declare_lowerings);

@@ -58,7 +58,8 @@ pub(crate) fn viewed(shape: &[u32], order: &[u8], seen_as: &[u32]) -> Option<Vec
     // Axes of extent 1 follow their logical predecessor.
     for axis in (0..seen_as.len()).filter(|axis| seen_as[*axis] == 1) {
         let before = axis.checked_sub(1);
-        let place = before.and_then(|before| result.iter().position(|it| usize::from(*it) == before));
+        let place =
+            before.and_then(|before| result.iter().position(|it| usize::from(*it) == before));
         result.insert(place.map_or(0, |place| place + 1), axis as u8);
     }
     Some(result)

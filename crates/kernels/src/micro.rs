@@ -33,13 +33,39 @@ pub trait Micro: Copy + 'static {
     /// The dot product `Σ_i (lhs[i] + lhs_offset) · rhs[i]` over the shorter of both.
     fn dot(lhs: &[i8], lhs_offset: i32, rhs: &[i8]) -> i32;
 
-    /// Adds `(lhs[i] + lhs_offset) · rhs[i]` to `accumulators[i]`, over the shortest of the three.
-    #[inline(always)]
-    fn multiply_add(lhs: &[i8], lhs_offset: i32, rhs: &[i8], accumulators: &mut [i32]) {
-        for (sum, (lhs, rhs)) in accumulators.iter_mut().zip(lhs.iter().zip(rhs)) {
-            let product = (i32::from(*lhs) + lhs_offset).wrapping_mul(i32::from(*rhs));
-            *sum = sum.wrapping_add(product);
+    /// Adds to `accumulators[j]` the sum of `(lhs[j] + lhs_offset) · rhs[j]` over all positions of two windows that are walked
+    /// through alike; `j` counts neighbouring elements. If `REPEAT`, `lhs[0]` stands for every `lhs[j]`.
+    ///
+    /// `None` when a position lies outside of a window's elements.
+    #[inline(never)]
+    fn multiply_add_windows<const N: usize, const REPEAT: bool>(
+        lhs: Window<'_>,
+        lhs_offset: i32,
+        rhs: Window<'_>,
+        rows: usize,
+        columns: usize,
+        accumulators: &mut [i32; N],
+    ) -> Option<()> {
+        let mut sums = *accumulators;
+        for row in 0..rows {
+            let mut lhs_rest = lhs.elements.get(row * lhs.row_step..)?;
+            let mut rhs_rest = rhs.elements.get(row * rhs.row_step..)?;
+            for column in 0..columns {
+                let weights = rhs_rest.first_chunk::<N>()?;
+                let inputs =
+                    if REPEAT { [*lhs_rest.first()?; N] } else { *lhs_rest.first_chunk::<N>()? };
+                for ((sum, input), weight) in sums.iter_mut().zip(inputs).zip(weights) {
+                    let product = (i32::from(input) + lhs_offset).wrapping_mul(i32::from(*weight));
+                    *sum = sum.wrapping_add(product);
+                }
+                if column + 1 < columns {
+                    lhs_rest = lhs_rest.get(lhs.column_step..)?;
+                    rhs_rest = rhs_rest.get(rhs.column_step..)?;
+                }
+            }
         }
+        *accumulators = sums;
+        Some(())
     }
 
     /// `Σ_i values[i]`.
@@ -89,6 +115,22 @@ pub trait Micro: Copy + 'static {
     /// Writes the greater element of two operands into `out`.
     fn maximum(operands: Run<'_, i8>, out: &mut [i8]) {
         operands.apply(out, i8::max);
+    }
+
+    /// Raises each element of `out` to that of `values` where it is greater, over the shorter of both.
+    #[inline(always)]
+    fn raise(values: &[i8], out: &mut [i8]) {
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = (*out).max(*value);
+        }
+    }
+
+    /// Adds each element of `values` to that of `sums`, over the shorter of both.
+    #[inline(always)]
+    fn accumulate(values: &[i8], sums: &mut [i32]) {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum = sum.wrapping_add(i32::from(*value));
+        }
     }
 
     /// Writes `table[input + 128]` into `out`, element by element.
@@ -147,6 +189,17 @@ impl<T: Copy> Run<'_, T> {
             }
         }
     }
+}
+
+/// Elements that are visited row by row, with the distances between neighbouring positions.
+#[derive(Clone, Copy, Debug)]
+pub struct Window<'a> {
+    /// The elements from the first position on.
+    pub elements: &'a [i8],
+    /// The distance to the next row.
+    pub row_step: usize,
+    /// The distance to the next position of a row.
+    pub column_step: usize,
 }
 
 /// Four consecutive rows of `length`; `None` when there are fewer.

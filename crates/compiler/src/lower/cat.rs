@@ -29,7 +29,8 @@ fn lower_cat(lowerer: &mut Lowerer<'_>, node: &Node, is_new: bool) -> Result<(),
     let dim = axis_of(node, node.int("dim").unwrap_or(0), rank)?;
     // PyTorch leaves out tensors of shape [0], whatever the others' rank.
     let is_left_out = |id: &ValueId| !is_new && lowerer.graph.value(*id).shape == [0] && rank != 1;
-    let ids: Vec<ValueId> = tensors.iter().flatten().copied().filter(|id| !is_left_out(id)).collect();
+    let ids: Vec<ValueId> =
+        tensors.iter().flatten().copied().filter(|id| !is_left_out(id)).collect();
     let order = lowerer.graph.value(*output).dim_order.clone();
     let mut parts = Vec::with_capacity(ids.len());
     for id in &ids {

@@ -12,20 +12,22 @@ use crate::order;
 use cortado_contract::ops::{ExpandCopy, Operator};
 use cortado_contract::strided::MAX_AXES;
 
+/// Reads from a node how each axis of its result is repeated.
+type Repeats = fn(&Lowerer<'_>, &Node, ValueId, ValueId) -> Result<Vec<Repeat>, Unsupported>;
+
 pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
-    let lower: fn(&Lowerer<'_>, &Node, ValueId, ValueId) -> Result<Vec<Repeat>, Unsupported> =
-        match node.target.as_str() {
-            "aten.expand.default" | "aten.expand_as.default" | "aten.broadcast_to.default" => {
-                return Some(lower_expand(lowerer, node));
-            }
-            "aten.repeat.default" | "aten.tile.default" => repeat,
-            "aten.repeat_interleave.self_int" => repeat_interleave,
-            "aten.upsample_nearest2d.vec"
-            | "aten.upsample_nearest2d.default"
-            | "aten.upsample_nearest1d.vec"
-            | "aten.upsample_nearest1d.default" => upsample_nearest,
-            _ => return None,
-        };
+    let lower: Repeats = match node.target.as_str() {
+        "aten.expand.default" | "aten.expand_as.default" | "aten.broadcast_to.default" => {
+            return Some(lower_expand(lowerer, node));
+        }
+        "aten.repeat.default" | "aten.tile.default" => repeat,
+        "aten.repeat_interleave.self_int" => repeat_interleave,
+        "aten.upsample_nearest2d.vec"
+        | "aten.upsample_nearest2d.default"
+        | "aten.upsample_nearest1d.vec"
+        | "aten.upsample_nearest1d.default" => upsample_nearest,
+        _ => return None,
+    };
     Some(lower_repeat(lowerer, node, lower))
 }
 
@@ -84,7 +86,7 @@ struct Repeat {
 fn lower_repeat(
     lowerer: &mut Lowerer<'_>,
     node: &Node,
-    repeats: fn(&Lowerer<'_>, &Node, ValueId, ValueId) -> Result<Vec<Repeat>, Unsupported>,
+    repeats: Repeats,
 ) -> Result<(), Unsupported> {
     let (input, output) = lowerer.moved_ends(node)?;
     let repeats = repeats(lowerer, node, input, output)?;

@@ -10,7 +10,8 @@ use cortado_contract::ops::pad::MAX_AXES;
 use cortado_contract::ops::{Operator, Pad, Rules};
 
 pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
-    let is_pad = matches!(node.target.as_str(), "aten.pad.default" | "aten.constant_pad_nd.default");
+    let is_pad =
+        matches!(node.target.as_str(), "aten.pad.default" | "aten.constant_pad_nd.default");
     let is_int8 =
         node.outputs.first().is_some_and(|id| lowerer.graph.value(*id).dtype == DType::I8);
     (is_pad && is_int8).then(|| lower_pad(lowerer, node))
@@ -67,23 +68,23 @@ pub(super) fn pad(
         return Err(Unsupported::new(node, "its input and its result lie in memory differently"));
     }
     // Fewer axes of the same memory: one without a border joins the one outside of it.
-    let mut axes: Vec<(u32, u32, (i64, i64))> = Vec::new();
+    let mut axes: Vec<Axis> = Vec::new();
     for at in order.iter().map(|at| usize::from(*at)) {
-        let (before, after, border) = (from.shape[at], out.shape[at], borders[at]);
-        match axes.last_mut().filter(|_| border == (0, 0)) {
-            Some((outer, outer_after, outer_border)) => {
-                let step = i64::from(before);
-                *outer_border = (outer_border.0 * step, outer_border.1 * step);
-                (*outer, *outer_after) = (*outer * before, *outer_after * before);
+        let axis = Axis { before: from.shape[at], after: out.shape[at], border: borders[at] };
+        match axes.last_mut().filter(|_| axis.border == (0, 0)) {
+            Some(outer) => {
+                let step = i64::from(axis.before);
+                outer.border = (outer.border.0 * step, outer.border.1 * step);
+                (outer.before, outer.after) =
+                    (outer.before * axis.before, outer.after * axis.before);
             }
-            None if before == 1 && border == (0, 0) => {}
-            None => axes.push((before, after, border)),
+            None if axis.before == 1 && axis.border == (0, 0) => {}
+            None => axes.push(axis),
         }
     }
-    let shape = |extent: fn(&(u32, u32, (i64, i64))) -> u32| axes.iter().map(extent).collect();
-    let from = lowerer.row_major(from, shape(|axis| axis.0));
-    let out = lowerer.row_major(out, shape(|axis| axis.1));
-    let borders: Vec<(i64, i64)> = axes.iter().map(|axis| axis.2).collect();
+    let from = lowerer.row_major(from, axes.iter().map(|axis| axis.before).collect());
+    let out = lowerer.row_major(out, axes.iter().map(|axis| axis.after).collect());
+    let borders: Vec<(i64, i64)> = axes.iter().map(|axis| axis.border).collect();
     match self::operator(&from, &borders, value, &out).filter(|operator| operator.check().is_ok()) {
         Some(operator) => {
             lowerer.call(node, Operator::Pad(operator));
@@ -92,6 +93,13 @@ pub(super) fn pad(
         None => Err(Unsupported::new(node, format!("it pads more than {MAX_AXES} axes"))
             .with_remedy("pad a few axes at a time")),
     }
+}
+
+/// An axis: its extents before and after, and what is put before and behind it.
+struct Axis {
+    before: u32,
+    after: u32,
+    border: (i64, i64),
 }
 
 /// The operator with its lists in the order of memory; `None` for too many axes.

@@ -1,7 +1,7 @@
 //! Average pooling over images and sequences, adaptive pooling into equal windows, and means over axes.
 //!
 //! The pooling kernel averages the integers as they are, so input and result have the same scale. Where they do not, an average is
-//! a depthwise convolution with weights of 1, whose rescaling divides by the number of positions as well: one rounding
+//! a depthwise convolution with equal weights, whose rescaling divides by the number of positions as well: one rounding
 //! instead of two. Only where windows differ in the number of positions that count, the pooled integers are requantized.
 
 use super::movement::{axis_of, have_same_meaning, ints, lies_in};
@@ -77,7 +77,8 @@ fn pool_with_counted_padding(
         let extent = i64::from(shape[2 + side]);
         let windows = i64::from(out.shape[2 + side]);
         let far_edge = (windows - 1) * geometry.stride[side] + geometry.kernel[side];
-        let begins_outside = geometry.ceil_mode && windows * geometry.stride[side] >= extent + padding;
+        let begins_outside =
+            geometry.ceil_mode && windows * geometry.stride[side] >= extent + padding;
         // PyTorch has no window that begins in the far padding. Of a padded image it would, so such an image ends where the
         // last window does.
         let behind =
@@ -246,11 +247,11 @@ pub(super) fn images(
         return Err(Unsupported::new(node, format!("it pools a tensor with {rank} axes")));
     }
     let channels_last: &[u8] = if axes == 2 { &[0, 2, 3, 1] } else { &[0, 2, 1] };
-    let is_channels_last = rank == axes + 2
-        && lies_in(&from, channels_last)
-        && lies_in(&out, channels_last);
+    let is_channels_last =
+        rank == axes + 2 && lies_in(&from, channels_last) && lies_in(&out, channels_last);
     let rows: Vec<u8> = (0..rank as u8).collect();
-    if !is_channels_last && !(lies_in(&from, &rows) && lies_in(&out, &rows)) {
+    let is_row_major = lies_in(&from, &rows) && lies_in(&out, &rows);
+    if !is_channels_last && !is_row_major {
         return Err(Unsupported::new(node, "its input and its result lie in memory differently"));
     }
     let mut image = |tensor: &LoweredTensor| {
@@ -316,7 +317,11 @@ fn average(
     Ok(())
 }
 
-/// The average as a depthwise convolution with weights of 1.
+/// The weight of each position in an average that is a convolution. The kernels' rescaling rounds the sum times a factor between
+/// 1/2 and 1 first, then its quotient by a power of two; a great sum makes the first rounding insignificant.
+const WEIGHT: u8 = 64;
+
+/// The average as a depthwise convolution with equal weights.
 fn convolve(
     lowerer: &mut Lowerer<'_>,
     node: &Node,
@@ -330,23 +335,28 @@ fn convolve(
     let Ends { mut image, mut out, .. } = ends;
     let [height, width] = geometry.kernel;
     let mut stride = geometry.stride;
-    if let ([batch, channels, rows, columns], [_, _, 1, 1]) = (image.shape[..], out.shape[..])
-        && batch != 1
+    if let ([batch, channels, rows, columns], [_, _, 1, 1]) = (&image.shape[..], &out.shape[..])
+        && *batch != 1
         && geometry.padding == [0, 0]
     {
         // ExecuTorch's kernel takes one image only: the batch's images one below the other.
-        let stacked = vec![1, channels, batch * rows, columns];
-        stride = [i64::from(rows), 1];
+        let stacked = vec![1, *channels, batch * rows, *columns];
+        stride = [i64::from(*rows), 1];
+        let out_shape = vec![1, *channels, *batch, 1];
         image = lowerer.seen_as(&image, stacked, vec![0, 2, 3, 1]);
-        out = lowerer.seen_as(&out, vec![1, channels, batch, 1], vec![0, 2, 3, 1]);
+        out = lowerer.seen_as(&out, out_shape, vec![0, 2, 3, 1]);
     }
-    let factor = Requantize::from_real(scale / (out_scale * (height * width) as f64))
+    let weights = f64::from(WEIGHT) * (height * width) as f64;
+    if weights * 255.0 > f64::from(i32::MAX) {
+        return require_windows(node, false);
+    }
+    let factor = Requantize::from_real(scale / (out_scale * weights))
         .map_err(|error| unusable_scales(node, error))?;
     let channels = image.shape[1];
     let weight_shape = vec![1, height as u32, width as u32, channels];
-    let ones: Arc<[u8]> = vec![1; (height * width) as usize * channels as usize].into();
+    let equal: Arc<[u8]> = vec![WEIGHT; (height * width) as usize * channels as usize].into();
     let name = |what| format!("{}_{what}", node.name);
-    let weight = lowerer.constant(&name("weight"), DType::I8, weight_shape, ones);
+    let weight = lowerer.constant(&name("weight"), DType::I8, weight_shape, equal);
     let row = |lowerer: &mut Lowerer<'_>, what, value| {
         lowerer.int32_row(&name(what), vec![channels], &vec![value; channels as usize])
     };

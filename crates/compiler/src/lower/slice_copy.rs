@@ -8,8 +8,7 @@ use crate::order;
 use cortado_contract::ops::{Operator, SliceCopy};
 
 /// Operators whose result is a part of their input.
-const SLICES: &[&str] =
-    &["aten.slice.Tensor", "aten.narrow.default", "aten.narrow_copy.default"];
+const SLICES: &[&str] = &["aten.slice.Tensor", "aten.narrow.default", "aten.narrow_copy.default"];
 
 pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
     SLICES.contains(&node.target.as_str()).then(|| lower_slice(lowerer, node))

@@ -4,6 +4,7 @@ use super::{Lowerer, Outcome};
 use crate::error::Unsupported;
 use crate::graph::Node;
 use crate::order;
+use crate::passes::REINTERPRET;
 
 /// Operators whose result is their input under another shape.
 const VIEWS: &[&str] = &[
@@ -26,7 +27,17 @@ const VIEWS: &[&str] = &[
 ];
 
 pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
-    VIEWS.contains(&node.target.as_str()).then(|| lower_view(lowerer, node))
+    match node.target.as_str() {
+        REINTERPRET => Some(lower_reinterpret(lowerer, node)),
+        target => VIEWS.contains(&target).then(|| lower_view(lowerer, node)),
+    }
+}
+
+/// The same integers, which stand for other numbers.
+fn lower_reinterpret(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> {
+    let (input, output) = lowerer.ends(node)?;
+    lowerer.view(output, input);
+    Ok(())
 }
 
 fn lower_view(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> {

@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn float_weights_are_quantized_per_channel() {
-        let numbers = [0.5, -1.275, 0.0, 2.55, -0.01, 0.0];
+        let numbers = [0.5, -1.275, 0.0, 2.55, -0.012, 0.0];
         let (values, scales) = quantize(&numbers, &[2, 3], Some(0));
         assert_eq!(values, [50, -128, 0, 127, -1, 0]);
         assert!((scales[0] - 0.01).abs() < 1e-8 && (scales[1] - 0.02).abs() < 1e-8, "{scales:?}");

@@ -48,8 +48,9 @@ impl<D: Domain> Rules for ExpandCopy<D> {
             let extent = out.dim(axis);
             let kept = axis.checked_sub(new).map(|axis| input.dim(axis));
             let is_kept = kept == Some(extent);
-            let is_size =
-                size.get(axis).is_some_and(|size| size == i64::from(extent) || size == -1 && is_kept);
+            let is_size = size
+                .get(axis)
+                .is_some_and(|size| size == i64::from(extent) || size == -1 && is_kept);
             require(is_size, argument::size, Rule::Range)?;
             require(is_kept || matches!(kept, None | Some(1)), argument::out, Rule::Shape)?;
         }

@@ -173,21 +173,29 @@ impl Windows {
         let reach = self.kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
         let room = self.input.checked_add(self.padding.checked_mul(2)?)?.checked_sub(reach)?;
         let steps = if ceil_mode { room.div_ceil(self.stride) } else { room / self.stride };
-        let begins_outside = ceil_mode && steps.checked_mul(self.stride)? >= self.input + self.padding;
+        let begins_outside =
+            ceil_mode && steps.checked_mul(self.stride)? >= self.input + self.padding;
         Some(if begins_outside { steps } else { steps + 1 })
     }
 
     /// The positions of the image that a window covers.
     #[inline]
     pub fn taps(&self, index: u32) -> Taps {
-        let start = i64::from(index) * i64::from(self.stride) - i64::from(self.padding);
-        let dilation = i64::from(self.dilation);
-        // The first k with start + k·dilation >= 0, and the first one beyond the image.
-        let skipped = if start < 0 { (-start + dilation - 1) / dilation } else { 0 };
-        let first = start + skipped * dilation;
-        let beyond = (i64::from(self.input) - start + dilation - 1) / dilation;
-        let count = beyond.min(i64::from(self.kernel)) - skipped;
-        Taps { first: first as u32, count: count.max(0) as u32 }
+        // Counted from the start of the padding, nothing is negative; extents and padding stay below 2^17.
+        let end = self.padding + self.input;
+        let start = u64::from(index) * u64::from(self.stride);
+        if start >= u64::from(end) {
+            return Taps { first: 0, count: 0 };
+        }
+        let start = start as u32;
+        // The first k that reaches the image, and the first one beyond it.
+        let reach = |position: u32| match self.dilation {
+            1 => position.saturating_sub(start),
+            dilation => position.saturating_sub(start).div_ceil(dilation),
+        };
+        let (skipped, beyond) = (reach(self.padding), reach(end).min(self.kernel));
+        let first = start + skipped * self.dilation - self.padding;
+        Taps { first, count: beyond.saturating_sub(skipped) }
     }
 }
 
@@ -212,11 +220,18 @@ impl Taps {
 /// # Panics
 /// If a slice is shorter than its extents say, or a window covers nothing.
 pub fn reference(pool: &Pool, activation: Activation, input: &[i8], out: &mut [i8]) {
-    fold_windows(pool, input, out, (0i32, 0i32), |(sum, count), value| (sum + value, count + 1), |(sum, count)| {
-        let half = count / 2;
-        let rounded = if sum > 0 { (sum + half) / count } else { (sum - half) / count };
-        activation.clamp(rounded)
-    });
+    fold_windows(
+        pool,
+        input,
+        out,
+        (0i32, 0i32),
+        |(sum, count), value| (sum + value, count + 1),
+        |(sum, count)| {
+            let half = count / 2;
+            let rounded = if sum > 0 { (sum + half) / count } else { (sum - half) / count };
+            activation.clamp(rounded)
+        },
+    );
 }
 
 /// Folds the values of each window, in plain loops.

@@ -144,7 +144,10 @@ impl Normalizer {
     pub fn new(sum: u32) -> Normalizer {
         let headroom = sum.leading_zeros();
         let fraction = (sum.wrapping_shl(headroom) & i32::MAX as u32) as i32;
-        Normalizer { reciprocal: reciprocal_of_one_plus(fraction), shift: DROPPED_BITS + 23 - headroom }
+        Normalizer {
+            reciprocal: reciprocal_of_one_plus(fraction),
+            shift: DROPPED_BITS + 23 - headroom,
+        }
     }
 
     /// The result for an exponential.

@@ -77,9 +77,8 @@ pub(super) fn check_moved<T: TensorMeta>(
     require(input.dtype() == out.dtype(), out_argument, Rule::DType)?;
     for (argument, tensor) in [(0, input), (out_argument, out)] {
         require(tensor.rank() <= MAX_AXES, argument, Rule::Rank)?;
-        let bytes = tensor
-            .element_count()
-            .and_then(|count| count.checked_mul(tensor.dtype().size_bytes()));
+        let bytes =
+            tensor.element_count().and_then(|count| count.checked_mul(tensor.dtype().size_bytes()));
         require(bytes.is_some_and(|bytes| bytes <= i32::MAX as u32), argument, Rule::TooLarge)?;
     }
     Ok(())

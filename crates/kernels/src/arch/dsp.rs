@@ -21,14 +21,14 @@ impl Micro for Dsp {
         let Some(rows) = cut_rows(rows, lhs.len()) else { return };
         let offsets = pair(lhs_offset);
         let [mut a, mut b, mut c, mut d] = *accumulators;
-        let quads = rows[0].chunks_exact(4).zip(rows[1].chunks_exact(4));
-        let quads = quads.zip(rows[2].chunks_exact(4).zip(rows[3].chunks_exact(4)));
-        let mut lhs_quads = lhs.chunks_exact(4);
-        for (lhs, ((w0, w1), (w2, w3))) in lhs_quads.by_ref().zip(quads) {
+        let (lhs_quads, lhs_tail) = lhs.as_chunks::<4>();
+        let quads = rows.map(|row| row.as_chunks::<4>().0);
+        let weights = quads[0].iter().zip(quads[1]).zip(quads[2].iter().zip(quads[3]));
+        for (lhs, ((w0, w1), (w2, w3))) in lhs_quads.iter().zip(weights) {
             let lhs = word(lhs);
             let even = sxtab16(offsets, lhs);
             let odd = sxtab16_ror8(offsets, lhs);
-            let add = |weights: &[i8], sum: i32| {
+            let add = |weights: &[i8; 4], sum: i32| {
                 let weights = word(weights);
                 smlad(odd, sxtb16_ror8(weights), smlad(even, sxtb16(weights), sum))
             };
@@ -37,10 +37,11 @@ impl Micro for Dsp {
             c = add(w2, c);
             d = add(w3, d);
         }
-        let tail = lhs_quads.remainder();
-        for (sum, row) in [&mut a, &mut b, &mut c, &mut d].into_iter().zip(rows) {
-            let row = row.get(lhs.len() - tail.len()..).unwrap_or(&[]);
-            *sum = sum.wrapping_add(super::Scalar::dot(tail, lhs_offset, row));
+        if !lhs_tail.is_empty() {
+            for (sum, row) in [&mut a, &mut b, &mut c, &mut d].into_iter().zip(rows) {
+                let tail = row.as_chunks::<4>().1;
+                *sum = sum.wrapping_add(super::Scalar::dot(lhs_tail, lhs_offset, tail));
+            }
         }
         *accumulators = [a, b, c, d];
     }
@@ -51,15 +52,14 @@ impl Micro for Dsp {
         let (Some(lhs), Some(rhs)) = (lhs.get(..length), rhs.get(..length)) else { return 0 };
         let offsets = pair(lhs_offset);
         let mut sum = 0;
-        let mut lhs_quads = lhs.chunks_exact(4);
-        let mut rhs_quads = rhs.chunks_exact(4);
-        for (lhs, weights) in lhs_quads.by_ref().zip(rhs_quads.by_ref()) {
+        let (lhs_quads, lhs_tail) = lhs.as_chunks::<4>();
+        let (rhs_quads, rhs_tail) = rhs.as_chunks::<4>();
+        for (lhs, weights) in lhs_quads.iter().zip(rhs_quads) {
             let (lhs, weights) = (word(lhs), word(weights));
             sum = smlad(sxtab16(offsets, lhs), sxtb16(weights), sum);
             sum = smlad(sxtab16_ror8(offsets, lhs), sxtb16_ror8(weights), sum);
         }
-        let tail = super::Scalar::dot(lhs_quads.remainder(), lhs_offset, rhs_quads.remainder());
-        sum.wrapping_add(tail)
+        sum.wrapping_add(super::Scalar::dot(lhs_tail, lhs_offset, rhs_tail))
     }
 }
 
@@ -71,11 +71,8 @@ fn pair(offset: i32) -> u32 {
 
 /// Four bytes as a word, the first one lowest.
 #[inline(always)]
-fn word(bytes: &[i8]) -> u32 {
-    match *bytes {
-        [a, b, c, d] => u32::from_le_bytes([a as u8, b as u8, c as u8, d as u8]),
-        _ => 0,
-    }
+fn word(bytes: &[i8; 4]) -> u32 {
+    u32::from_le_bytes(bytes.map(|byte| byte as u8))
 }
 
 macro_rules! instruction {

@@ -63,8 +63,7 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
     let tensors = words.as_chunks::<2>().0.get(..(*head >> 8) as usize)?;
     let round_bytes = tensors.iter().map(|[_, chunk]| *chunk as usize).sum::<usize>();
     let rounds = *rounds as usize;
-    let (reader, out) =
-        memory.write::<u8>(Location::from_word(*target)?, rounds * round_bytes)?;
+    let (reader, out) = memory.write::<u8>(Location::from_word(*target)?, rounds * round_bytes)?;
     let mut start = 0;
     for [location, chunk] in tensors {
         let chunk = *chunk as usize;

@@ -32,17 +32,19 @@ const BLOCK: usize = 16;
 /// [`cortado_contract::ops::quantized_avg_pool2d::reference`] for its bits.
 ///
 /// `None` when a slice is shorter than the extents say or a window covers nothing.
-pub fn avg_pool(pool: &Pool, activation: Activation, input: &[i8], out: &mut [i8]) -> Option<()> {
+pub fn avg_pool<M: Micro>(
+    pool: &Pool,
+    activation: Activation,
+    input: &[i8],
+    out: &mut [i8],
+) -> Option<()> {
     for_each_window(pool, input, out, |window, out| {
         let count = i32::try_from(window.count()).ok().filter(|count| *count > 0)?;
         let half = count / 2;
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
             let mut sums = [0i32; BLOCK];
             window.for_each_position(|pixel| {
-                let values = pixel.get(block * BLOCK..)?.get(..out.len())?;
-                for (sum, value) in sums.iter_mut().zip(values) {
-                    *sum = sum.wrapping_add(i32::from(*value));
-                }
+                M::accumulate(pixel.get(block * BLOCK..)?.get(..out.len())?, &mut sums);
                 Some(())
             })?;
             for (out, sum) in out.iter_mut().zip(sums) {
@@ -142,7 +144,7 @@ pub(super) fn prepare<L: Lists>(
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    execute_pool(state, memory, avg_pool)
+    execute_pool(state, memory, avg_pool::<M>)
 }
 
 /// Word 0 (the range of results), input, output, batch, channels, and pairs of extents.

@@ -15,7 +15,8 @@
 //!    computed once. Channels left over are done one by one.
 //! 2. The input offset distributes over the sum. Where the whole window falls on the input, nothing is left of it in the loop.
 //!    At borders only the taps on the input count, so there it is added in the loop.
-//! 3. A row of a dense, undilated window is one run of bytes in NHWC memory; otherwise each tap is a run.
+//! 3. A row of a dense, undilated window is one run of bytes in NHWC memory; otherwise each tap is a run. Windows of a single
+//!    tap that visit every pixel are runs one after the other.
 
 use super::convolution::{self, axes};
 use super::taps::Taps;
@@ -23,7 +24,8 @@ use crate::memory::Memory;
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
 use cortado_contract::ops::QuantizedConv2d;
-use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape};
+use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape, Plane};
+use cortado_contract::quant::Requantize;
 use cortado_contract::value::Violation;
 
 /// The words of a prepared convolution.
@@ -44,9 +46,9 @@ pub fn conv_s8<M: Micro>(
     let group_outputs = shape.out_channels.checked_div(groups)?;
     for batch in 0..shape.batches {
         for group in 0..groups {
+            let image = Image { shape, params, input, weights, batch, group };
             let mut first = group * group_outputs;
             let end = first + group_outputs;
-            let image = Image { shape, params, input, weights, batch, group };
             while first < end {
                 if end - first >= 4 {
                     image.convolve::<M, 4>(first, out)?;
@@ -78,74 +80,125 @@ impl Image<'_> {
         first: usize,
         out: &mut [i8],
     ) -> Option<()> {
-        let ConvShape { output, kernel, out_channels, .. } = *self.shape;
-        let (rows, columns) = axes(self.shape);
-        let weights = channel_weights::<CHANNELS>(self.shape, self.weights, first)?;
-        let offset = self.params.input_offset.0;
-        let bias = channel_bias::<CHANNELS>(self.params, first)?;
-        let mut whole = bias;
-        for (whole, weights) in whole.iter_mut().zip(&weights) {
+        let ConvShape { input, output, in_channels, out_channels, .. } = *self.shape;
+        let channels = Channels::<CHANNELS>::read(self.shape, self.params, self.weights, first)?;
+        let mut whole = channels.bias;
+        for (whole, weights) in whole.iter_mut().zip(&channels.weights) {
+            let offset = self.params.input_offset.0;
             *whole = whole.wrapping_add(offset.wrapping_mul(M::sum(weights)));
         }
         let image = self.batch.checked_mul(output.area() * out_channels)?;
-        let mut pixels = out.get_mut(image..)?.chunks_exact_mut(out_channels);
+        let out = out.get_mut(image..)?.get_mut(..output.area() * out_channels)?;
+        if is_pointwise(self.shape) {
+            let image = self.batch.checked_mul(input.area() * in_channels)?;
+            let pixels = self.input.get(image..)?.chunks_exact(in_channels);
+            for (pixel, out) in pixels.zip(out.chunks_exact_mut(out_channels)) {
+                let mut sums = whole;
+                dot_each::<M, CHANNELS>(pixel, 0, &channels.weights, 0, &mut sums)?;
+                channels.store(self.params, sums, out)?;
+            }
+            return Some(());
+        }
+        self.windows::<M, CHANNELS>(&channels, whole, out)
+    }
+
+    /// Computes an image window by window; `whole` holds the sums' constant terms where a window falls on the input as a whole.
+    fn windows<M: Micro, const CHANNELS: usize>(
+        &self,
+        channels: &Channels<'_, CHANNELS>,
+        whole: [i32; CHANNELS],
+        out: &mut [i8],
+    ) -> Option<()> {
+        let ConvShape { output, kernel, out_channels, .. } = *self.shape;
+        let (rows, columns) = axes(self.shape);
+        let (input, weights) = (self.input, &channels.weights);
+        let mut pixels = out.chunks_exact_mut(out_channels);
         for row in 0..output.height {
             let row = rows.taps(row);
             for column in 0..output.width {
                 let column = columns.taps(column);
                 let is_whole = row.count == kernel.height && column.count == kernel.width;
-                let (mut sums, offset) = if is_whole { (whole, 0) } else { (bias, offset) };
-                self.add_window::<M, CHANNELS>(&row, &column, offset, &weights, &mut sums)?;
-                let out = pixels.next()?.get_mut(first..)?.first_chunk_mut::<CHANNELS>()?;
-                for (index, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
-                    *out = self.params.finish(sum, first + index);
-                }
+                let (mut sums, offset) = match is_whole {
+                    true => (whole, 0),
+                    false => (channels.bias, self.params.input_offset.0),
+                };
+                let (batch, group) = (self.batch, self.group);
+                for_each_run(self.shape, batch, group, &row, &column, |start, tap, length| {
+                    let run = input.get(start..)?.get(..length)?;
+                    dot_each::<M, CHANNELS>(run, offset, weights, tap, &mut sums)
+                })?;
+                channels.store(self.params, sums, pixels.next()?)?;
             }
         }
         Some(())
     }
+}
 
-    /// Adds the products of the taps on the input.
+/// Whether every output pixel reads just the input pixel at its place, with all channels.
+fn is_pointwise(shape: &ConvShape) -> bool {
+    let one = Plane::square(1);
+    shape.kernel == one
+        && shape.stride == one
+        && shape.padding == Plane::square(0)
+        && shape.group_channels == shape.in_channels
+        && shape.input == shape.output
+}
+
+/// The constants of some output channels, from `first` on.
+pub(super) struct Channels<'w, const CHANNELS: usize> {
+    first: usize,
+    /// All weights of each channel.
+    pub(super) weights: [&'w [i8]; CHANNELS],
+    /// The bias of each channel.
+    pub(super) bias: [i32; CHANNELS],
+    factors: [Requantize; CHANNELS],
+}
+
+impl<'w, const CHANNELS: usize> Channels<'w, CHANNELS> {
+    /// Collects the constants; weights are those of a convolution that has them channel by channel.
     #[inline(always)]
-    fn add_window<M: Micro, const CHANNELS: usize>(
+    pub(super) fn read(
+        shape: &ConvShape,
+        params: &ConvParams<'_>,
+        weights: &'w [i8],
+        first: usize,
+    ) -> Option<Self> {
+        let size = shape.kernel_size();
+        let mut rows = [&[][..]; CHANNELS];
+        for (index, row) in rows.iter_mut().enumerate() {
+            *row = weights.get((first + index).checked_mul(size)?..)?.get(..size)?;
+        }
+        Self::without_weights(params, first).map(|channels| Channels { weights: rows, ..channels })
+    }
+
+    /// Collects the constants apart from the weights.
+    #[inline(always)]
+    pub(super) fn without_weights(params: &ConvParams<'_>, first: usize) -> Option<Self> {
+        let bias = match params.bias {
+            Some(bias) => *bias.get(first..)?.first_chunk()?,
+            None => [0; CHANNELS],
+        };
+        let mut factors = [Requantize { multiplier: 0, shift: 0 }; CHANNELS];
+        for (index, factor) in factors.iter_mut().enumerate() {
+            *factor = params.rescale.factor(first + index);
+        }
+        Some(Channels { first, weights: [&[]; CHANNELS], bias, factors })
+    }
+
+    /// Writes these channels of a pixel.
+    #[inline(always)]
+    pub(super) fn store(
         &self,
-        row: &Taps,
-        column: &Taps,
-        offset: i32,
-        weights: &[&[i8]; CHANNELS],
-        sums: &mut [i32; CHANNELS],
+        params: &ConvParams<'_>,
+        sums: [i32; CHANNELS],
+        pixel: &mut [i8],
     ) -> Option<()> {
-        for_each_run(self.shape, self.batch, self.group, row, column, |start, tap_start, length| {
-            let run = self.input.get(start..)?.get(..length)?;
-            dot_each::<M, CHANNELS>(run, offset, weights, tap_start, sums)
-        })
-    }
-}
-
-/// All weights of each of some channels, from `first` on.
-#[inline(always)]
-pub(super) fn channel_weights<'w, const CHANNELS: usize>(
-    shape: &ConvShape,
-    weights: &'w [i8],
-    first: usize,
-) -> Option<[&'w [i8]; CHANNELS]> {
-    let size = shape.kernel_size();
-    let mut rows = [&[][..]; CHANNELS];
-    for (index, row) in rows.iter_mut().enumerate() {
-        *row = weights.get((first + index).checked_mul(size)?..)?.get(..size)?;
-    }
-    Some(rows)
-}
-
-/// The bias of some channels, from `first` on.
-#[inline(always)]
-pub(super) fn channel_bias<const CHANNELS: usize>(
-    params: &ConvParams<'_>,
-    first: usize,
-) -> Option<[i32; CHANNELS]> {
-    match params.bias {
-        Some(bias) => bias.get(first..)?.first_chunk().copied(),
-        None => Some([0; CHANNELS]),
+        let out = pixel.get_mut(self.first..)?.first_chunk_mut::<CHANNELS>()?;
+        for ((out, sum), factor) in out.iter_mut().zip(sums).zip(self.factors) {
+            let value = factor.apply(sum).wrapping_add(params.output_offset.0);
+            *out = params.activation.clamp(value) as i8;
+        }
+        Some(())
     }
 }
 
@@ -187,14 +240,14 @@ pub(super) fn dot_each<M: Micro, const CHANNELS: usize>(
     start: usize,
     sums: &mut [i32; CHANNELS],
 ) -> Option<()> {
+    let end = start.checked_add(run.len())?;
     if let ([a, b, c, d], Some(sums)) = (weights.as_slice(), sums.first_chunk_mut::<4>()) {
-        let rows = [a.get(start..)?, b.get(start..)?, c.get(start..)?, d.get(start..)?];
+        let rows = [a.get(start..end)?, b.get(start..end)?, c.get(start..end)?, d.get(start..end)?];
         M::dot_rows(run, offset, rows, sums);
         return Some(());
     }
     for (sum, weights) in sums.iter_mut().zip(weights) {
-        let weights = weights.get(start..)?.get(..run.len())?;
-        *sum = sum.wrapping_add(M::dot(run, offset, weights));
+        *sum = sum.wrapping_add(M::dot(run, offset, weights.get(start..end)?));
     }
     Some(())
 }

@@ -1,30 +1,34 @@
 //! Depthwise convolutions over `int8`.
 //!
 //! ```text
-//! for each output position and each block of its channels:           (1)
-//!     accumulators = bias
-//!     for each tap of the window that falls on the input:
-//!         accumulators += (input + input_offset) · weights             (2)
-//!     out = clamp(requantize(accumulators) + output_offset)
+//! for each image and each block of channels:                                            (1)
+//!     whole = bias + input_offset · (sum of the channels' weights)                       (2)
+//!     for each output position:
+//!         accumulators = whole, or bias where the window leaves the input
+//!         for each tap of the window that falls on the input:
+//!             accumulators += (inputs + offset) · weights, channel by channel             (3)
+//!         out = clamp(requantize(accumulators) + output_offset)
 //! ```
 //!
-//! 1. Accumulators of a block stay in registers or at least on the stack, so no scratch memory is needed.
-//! 2. Channel by channel. Where an input channel feeds several output channels, it is repeated first.
+//! 1. A block's accumulators stay in registers: four of them, or eight or sixteen with Helium. Channels left over are done one by
+//!    one.
+//! 2. As in [`super::quantized_conv2d`].
+//! 3. Channels lie next to each other in memory, in the input as in the weights. Where one input channel feeds the whole block it
+//!    is repeated; where several feed parts of it, channels are done one by one.
 
 use super::convolution::{self, axes};
+use super::quantized_conv2d::Channels;
 use super::taps::Taps;
 use crate::memory::Memory;
-use crate::micro::Micro;
+use crate::micro::{Micro, Window};
 use crate::operand::{Lists, Loaded};
+use cortado_contract::Isa;
 use cortado_contract::ops::QuantizedDepthwiseConv2d;
 use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape};
 use cortado_contract::value::Violation;
 
 /// The words of a prepared convolution.
 pub const STATE_WORDS: usize = convolution::STATE_WORDS;
-
-/// The channels that are summed at a time.
-const BLOCK: usize = 32;
 
 /// Computes a depthwise convolution; see the operator's contract for its meaning and
 /// [`cortado_contract::ops::quantized_depthwise_conv2d::reference`] for its bits.
@@ -38,71 +42,137 @@ pub fn depthwise_conv_s8<M: Micro>(
     weights: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
-    let ConvShape { batches, output, in_channels, out_channels, .. } = *shape;
+    let ConvShape { batches, in_channels, out_channels, .. } = *shape;
     let multiplier = out_channels.checked_div(in_channels)?;
     if multiplier == 0 || multiplier * in_channels != out_channels {
         return None;
     }
-    let (rows, columns) = axes(shape);
-    let layer = Layer { shape, params, input, weights, multiplier };
-    let mut pixels = out.chunks_exact_mut(out_channels);
     for batch in 0..batches {
-        for row in 0..output.height {
-            let row = rows.taps(row);
-            for column in 0..output.width {
-                let column = columns.taps(column);
-                let pixel = pixels.next()?;
-                for (block, out) in pixel.chunks_mut(BLOCK).enumerate() {
-                    layer.convolve::<M>(batch, &row, &column, block * BLOCK, out)?;
-                }
-            }
+        let image = Image { shape, params, input, weights, batch, multiplier };
+        let mut first = 0;
+        while first < out_channels {
+            first += match out_channels - first {
+                16.. if M::ISA == Isa::Mve => image.convolve::<M, 16>(first, out)?,
+                8.. if M::ISA == Isa::Mve => image.convolve::<M, 8>(first, out)?,
+                4.. => image.convolve::<M, 4>(first, out)?,
+                _ => image.convolve::<M, 1>(first, out)?,
+            };
         }
     }
     Some(())
 }
 
-struct Layer<'a> {
+/// One image.
+struct Image<'a> {
     shape: &'a ConvShape,
     params: &'a ConvParams<'a>,
     input: &'a [i8],
     weights: &'a [i8],
+    batch: usize,
     multiplier: usize,
 }
 
-impl Layer<'_> {
-    /// Computes the channels from `first` on at one position.
-    #[inline(always)]
-    fn convolve<M: Micro>(
+impl Image<'_> {
+    /// Computes the output channels from `first` on and returns their number.
+    fn convolve<M: Micro, const CHANNELS: usize>(
         &self,
-        batch: usize,
-        row: &Taps,
-        column: &Taps,
         first: usize,
         out: &mut [i8],
-    ) -> Option<()> {
-        let ConvShape { in_channels, out_channels, .. } = *self.shape;
-        let count = out.len();
-        let mut sums = [0; BLOCK];
-        let sums = sums.get_mut(..count)?;
-        if let Some(bias) = self.params.bias {
-            sums.copy_from_slice(bias.get(first..)?.get(..count)?);
-        }
+    ) -> Option<usize> {
+        let ConvShape { output, kernel, out_channels, .. } = *self.shape;
+        let (rows, columns) = axes(self.shape);
+        let channels = Channels::<CHANNELS>::without_weights(self.params, first)?;
         let offset = self.params.input_offset.0;
-        for_each_tap(self.shape, batch, row, column, |pixel, tap| {
-            let weights = self.weights.get(tap * out_channels + first..)?.get(..count)?;
-            let input = self.input.get(pixel * in_channels..)?.get(..in_channels)?;
-            if self.multiplier == 1 {
-                M::multiply_add(input.get(first..)?, offset, weights, sums);
-            } else {
-                let mut repeated = [0; BLOCK];
-                let repeated = repeated.get_mut(..count)?;
-                repeat(input, self.multiplier, first, repeated)?;
-                M::multiply_add(repeated, offset, weights, sums);
+        let mut whole = channels.bias;
+        for (whole, sum) in whole.iter_mut().zip(self.weight_sums::<CHANNELS>(first)?) {
+            *whole = whole.wrapping_add(offset.wrapping_mul(sum));
+        }
+        let image = self.batch.checked_mul(output.area() * out_channels)?;
+        let mut pixels = out.get_mut(image..)?.chunks_exact_mut(out_channels);
+        for row in 0..output.height {
+            let row = rows.taps(row);
+            for column in 0..output.width {
+                let column = columns.taps(column);
+                let is_whole = row.count == kernel.height && column.count == kernel.width;
+                let (mut sums, offset) = match is_whole {
+                    true => (whole, 0),
+                    false => (channels.bias, offset),
+                };
+                if row.count > 0 && column.count > 0 {
+                    self.add_window::<M, CHANNELS>(first, &row, &column, offset, &mut sums)?;
+                }
+                channels.store(self.params, sums, pixels.next()?)?;
             }
-            Some(())
-        })?;
-        for (index, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
-            *out = self.params.finish(*sum, first + index);
+        }
+        Some(CHANNELS)
+    }
+
+    /// The sums of the weights of each channel.
+    fn weight_sums<const CHANNELS: usize>(&self, first: usize) -> Option<[i32; CHANNELS]> {
+        let mut sums = [0i32; CHANNELS];
+        let ConvShape { kernel, out_channels, .. } = *self.shape;
+        for tap in 0..kernel.area() {
+            let weights = self.weights.get(tap * out_channels + first..)?;
+            for (sum, weight) in sums.iter_mut().zip(weights.first_chunk::<CHANNELS>()?) {
+                *sum = sum.wrapping_add(i32::from(*weight));
+            }
+        }
+        Some(sums)
+    }
+
+    /// Adds the products of the taps on the input to `sums`; there is at least one.
+    #[inline(always)]
+    fn add_window<M: Micro, const CHANNELS: usize>(
+        &self,
+        first: usize,
+        row: &Taps,
+        column: &Taps,
+        offset: i32,
+        sums: &mut [i32; CHANNELS],
+    ) -> Option<()> {
+        let ConvShape { input, kernel, dilation, in_channels, out_channels, .. } = *self.shape;
+        let pixel = (self.batch * input.height + row.position) * input.width + column.position;
+        let tap = row.tap * kernel.width + column.tap;
+        let weights = Window {
+            elements: self.weights.get(tap * out_channels + first..)?,
+            row_step: kernel.width * out_channels,
+            column_step: out_channels,
+        };
+        let inputs = |channel: usize| {
+            let window = Window {
+                elements: self.input.get(pixel * in_channels + channel..)?,
+                row_step: dilation.height * input.width * in_channels,
+                column_step: dilation.width * in_channels,
+            };
+            Some(window)
+        };
+        let (rows, columns) = (row.count, column.count);
+        if self.multiplier == 1 {
+            let inputs = inputs(first)?;
+            return M::multiply_add_windows::<CHANNELS, false>(
+                inputs, offset, weights, rows, columns, sums,
+            );
+        }
+        let (source, last) = (first / self.multiplier, (first + CHANNELS - 1) / self.multiplier);
+        if source == last {
+            let inputs = inputs(source)?;
+            return M::multiply_add_windows::<CHANNELS, true>(
+                inputs, offset, weights, rows, columns, sums,
+            );
+        }
+        for (index, sum) in sums.iter_mut().enumerate() {
+            let inputs = inputs((first + index) / self.multiplier)?;
+            let weights = Window { elements: weights.elements.get(index..)?, ..weights };
+            let mut single = [*sum];
+            M::multiply_add_windows::<1, false>(
+                inputs,
+                offset,
+                weights,
+                rows,
+                columns,
+                &mut single,
+            )?;
+            [*sum] = single;
         }
         Some(())
     }
@@ -122,21 +192,6 @@ pub(super) fn for_each_tap(
         for (tap, column) in column.iter() {
             visit(row + column, tap_row * shape.kernel.width + tap)?;
         }
-    }
-    Some(())
-}
-
-/// Each value as often as `multiplier` says, from the `first` of the repeated values on.
-#[inline(always)]
-fn repeat(values: &[i8], multiplier: usize, first: usize, out: &mut [i8]) -> Option<()> {
-    let mut skip = first % multiplier;
-    let mut values = values.get(first / multiplier..)?.iter();
-    let mut out = out;
-    while !out.is_empty() {
-        let (now, rest) = out.split_at_mut((multiplier - skip).min(out.len()));
-        now.fill(*values.next()?);
-        out = rest;
-        skip = 0;
     }
     Some(())
 }

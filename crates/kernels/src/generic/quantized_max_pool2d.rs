@@ -28,13 +28,16 @@ pub const STATE_WORDS: usize = POOL_WORDS;
 /// [`cortado_contract::ops::quantized_max_pool2d::reference`] for its bits.
 ///
 /// `None` when a slice is shorter than the extents say.
-pub fn max_pool(pool: &Pool, activation: Activation, input: &[i8], out: &mut [i8]) -> Option<()> {
+pub fn max_pool<M: Micro>(
+    pool: &Pool,
+    activation: Activation,
+    input: &[i8],
+    out: &mut [i8],
+) -> Option<()> {
     for_each_window(pool, input, out, |window, out| {
         out.fill(i8::MIN);
         window.for_each_position(|pixel| {
-            for (out, value) in out.iter_mut().zip(pixel) {
-                *out = (*out).max(*value);
-            }
+            M::raise(pixel, out);
             Some(())
         })?;
         if activation != Activation::INT8 {
@@ -57,5 +60,5 @@ pub(super) fn prepare<L: Lists>(
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    execute_pool(state, memory, max_pool)
+    execute_pool(state, memory, max_pool::<M>)
 }

@@ -15,7 +15,7 @@
 //!    is found once per position.
 
 use super::convolution::{self, axes};
-use super::quantized_conv2d::{channel_bias, channel_weights, dot_each};
+use super::quantized_conv2d::{Channels, dot_each};
 use super::quantized_depthwise_conv2d::for_each_tap;
 use super::taps::Taps;
 use crate::memory::Memory;
@@ -75,15 +75,15 @@ impl Layer<'_> {
     /// Computes all channels of one position.
     #[inline(always)]
     fn convolve_pixel<M: Micro>(&self, window: &Window, out: &mut [i8]) -> Option<()> {
-        let mut quads = out.chunks_exact_mut(4);
         let mut first = 0;
-        for quad in quads.by_ref() {
-            self.convolve::<M, 4>(window, first, quad)?;
-            first += 4;
-        }
-        for single in quads.into_remainder().chunks_exact_mut(1) {
-            self.convolve::<M, 1>(window, first, single)?;
-            first += 1;
+        while first < out.len() {
+            if out.len() - first >= 4 {
+                self.convolve::<M, 4>(window, first, out)?;
+                first += 4;
+            } else {
+                self.convolve::<M, 1>(window, first, out)?;
+                first += 1;
+            }
         }
         Some(())
     }
@@ -97,18 +97,15 @@ impl Layer<'_> {
         out: &mut [i8],
     ) -> Option<()> {
         let depth = self.shape.in_channels;
-        let weights = channel_weights::<CHANNELS>(self.shape, self.weights, first)?;
-        let mut sums = channel_bias::<CHANNELS>(self.params, first)?;
+        let channels = Channels::<CHANNELS>::read(self.shape, self.params, self.weights, first)?;
+        let mut sums = channels.bias;
         let Window { batch, row, column } = window;
         for_each_tap(self.shape, *batch, row, column, |pixel, tap| {
             let run = self.input.get(pixel * depth..)?.get(..depth)?;
             let offset = self.params.input_offset.0;
-            dot_each::<M, CHANNELS>(run, offset, &weights, tap * depth, &mut sums)
+            dot_each::<M, CHANNELS>(run, offset, &channels.weights, tap * depth, &mut sums)
         })?;
-        for (index, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
-            *out = self.params.finish(sum, first + index);
-        }
-        Some(())
+        channels.store(self.params, sums, out)
     }
 }
 

@@ -5,15 +5,22 @@ use crate::suite::What;
 use crate::workspace::Workspace;
 use cortado_contract::ops::quantized_avg_pool2d::{Pool, Windows};
 use cortado_contract::quant::Activation;
+use cortado_kernels::Micro;
 use cortado_kernels::generic::quantized_avg_pool2d::avg_pool;
 use cortado_kernels::generic::quantized_max_pool2d::max_pool;
 
-pub(super) fn average(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Option<Result<(), What>> {
-    replay(case, workspace, avg_pool)
+pub(super) fn average<M: Micro>(
+    case: &Case<'_>,
+    workspace: &mut Workspace<'_>,
+) -> Option<Result<(), What>> {
+    replay(case, workspace, avg_pool::<M>)
 }
 
-pub(super) fn maximum(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Option<Result<(), What>> {
-    replay(case, workspace, max_pool)
+pub(super) fn maximum<M: Micro>(
+    case: &Case<'_>,
+    workspace: &mut Workspace<'_>,
+) -> Option<Result<(), What>> {
+    replay(case, workspace, max_pool::<M>)
 }
 
 fn replay(

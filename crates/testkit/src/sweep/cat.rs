@@ -12,7 +12,8 @@ use cortado_contract::value::TensorMeta;
 use cortado_kernels::Micro;
 use cortado_kernels::generic::cat::place;
 
-const SHAPES: &[&[u32]] = &[&[1], &[3, 2], &[2, 1, 3], &[2, 1, 4, 5], &[1, 1, 1, 1], &[2, 2, 1, 2, 3]];
+const SHAPES: &[&[u32]] =
+    &[&[1], &[3, 2], &[2, 1, 3], &[2, 1, 4, 5], &[1, 1, 1, 1], &[2, 2, 1, 2, 3]];
 /// The tensors' extents along the axis.
 const PARTS: &[&[u32]] = &[&[4], &[1, 2], &[8, 4], &[3, 0, 1], &[1, 1, 1, 5, 2]];
 
@@ -35,7 +36,11 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
                         let out = with(parts.iter().sum());
                         let operator = Cat::<CaseDomain> {
                             tensors: Tensors::new(&tensors[..parts.len()]),
-                            dim: if seed % 2 == 0 { dim as i64 } else { dim as i64 - shape.len() as i64 },
+                            dim: if seed % 2 == 0 {
+                                dim as i64
+                            } else {
+                                dim as i64 - shape.len() as i64
+                            },
                             out,
                         };
                         let tensors = &tensors[..parts.len()];
@@ -86,7 +91,8 @@ fn case(
                 source += index * from[axis];
                 target += index * to[axis];
             }
-            let (source, target) = (source as usize * element_bytes, target as usize * element_bytes);
+            let (source, target) =
+                (source as usize * element_bytes, target as usize * element_bytes);
             expected[target..][..element_bytes].copy_from_slice(&values[source..][..element_bytes]);
         }
         let chunk = tensor.size_bytes().checked_div(rounds).unwrap_or(0);

@@ -29,7 +29,8 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
     let mut seed = 1;
     for (shape, expanded) in SHAPES {
         for (dtype, order, out_order) in orders() {
-            let (input, out) = (Tensor::new(dtype, shape, order), Tensor::new(dtype, expanded, out_order));
+            let (input, out) =
+                (Tensor::new(dtype, shape, order), Tensor::new(dtype, expanded, out_order));
             let new = expanded.len() - shape.len();
             // Every other list leaves extents that are kept to the input.
             let mut size = [0; MAX_AXES];

@@ -7,7 +7,8 @@ use cortado_contract::ops::pad::{Frame, reference};
 use cortado_kernels::Micro;
 use cortado_kernels::generic::pad::pad;
 
-const EXTENTS: &[[u32; 4]] = &[[1, 1, 1, 1], [1, 3, 4, 5], [2, 2, 3, 3], [1, 2, 2, 17], [2, 0, 1, 3]];
+const EXTENTS: &[[u32; 4]] =
+    &[[1, 1, 1, 1], [1, 3, 4, 5], [2, 2, 3, 3], [1, 2, 2, 17], [2, 0, 1, 3]];
 /// Before and behind.
 const BORDERS: &[[[u32; 4]; 2]] = &[
     [[0, 0, 0, 0], [0, 0, 0, 0]],

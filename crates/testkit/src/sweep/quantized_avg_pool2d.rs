@@ -30,7 +30,7 @@ pub(super) type Reference = fn(&Pool, Activation, &[i8], &mut [i8]);
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
-    sweep(workspace, suite, "cortex_m::quantized_avg_pool2d", avg_pool, reference);
+    sweep(workspace, suite, "cortex_m::quantized_avg_pool2d", avg_pool::<M>, reference);
 }
 
 /// The cases, without and with `ceil_mode`.

@@ -9,5 +9,5 @@ use cortado_kernels::generic::quantized_max_pool2d::max_pool;
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
-    sweep(workspace, suite, "cortex_m::quantized_max_pool2d", max_pool, reference);
+    sweep(workspace, suite, "cortex_m::quantized_max_pool2d", max_pool::<M>, reference);
 }

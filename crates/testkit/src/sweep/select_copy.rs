@@ -9,7 +9,8 @@ use cortado_contract::ops::{Rules, SelectCopy};
 use cortado_contract::strided::MAX_AXES;
 use cortado_kernels::Micro;
 
-const SHAPES: &[&[u32]] = &[&[7], &[3, 8], &[2, 5, 3], &[2, 6, 4, 5], &[1, 1, 9, 1], &[2, 3, 2, 4, 2, 2]];
+const SHAPES: &[&[u32]] =
+    &[&[7], &[3, 8], &[2, 5, 3], &[2, 6, 4, 5], &[1, 1, 9, 1], &[2, 3, 2, 4, 2, 2]];
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
@@ -23,7 +24,8 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
                     let kept = || (0..shape.len()).filter(|axis| *axis != dim);
                     kept().enumerate().for_each(|(axis, from)| extents[axis] = shape[from]);
                     let out = Tensor::new(dtype, &extents[..shape.len() - 1], out_order);
-                    let written = if seed % 2 == 0 { dim as i64 } else { dim as i64 - shape.len() as i64 };
+                    let written =
+                        if seed % 2 == 0 { dim as i64 } else { dim as i64 - shape.len() as i64 };
                     let operator = SelectCopy::<CaseDomain> { input, dim: written, index, out };
                     let what = match operator.check() {
                         Err(_) => Some(What::Refused),

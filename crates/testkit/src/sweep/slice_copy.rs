@@ -8,7 +8,8 @@ use cortado_contract::DType;
 use cortado_contract::ops::{Rules, SliceCopy};
 use cortado_kernels::Micro;
 
-const SHAPES: &[&[u32]] = &[&[7], &[3, 8], &[2, 5, 3], &[2, 6, 4, 5], &[1, 1, 9, 1], &[2, 3, 2, 4, 2]];
+const SHAPES: &[&[u32]] =
+    &[&[7], &[3, 8], &[2, 5, 3], &[2, 6, 4, 5], &[1, 1, 9, 1], &[2, 3, 2, 4, 2]];
 
 /// Start, end and step; what they come to on an axis is Python's `range`.
 const BOUNDS: &[(Option<i64>, Option<i64>, i64)] = &[
@@ -30,7 +31,8 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
             for &(start, end, step) in BOUNDS {
                 for (dtype, order, out_order) in orders() {
                     let extent = i64::from(shape[dim]);
-                    let index = |bound: i64| if bound < 0 { bound.saturating_add(extent) } else { bound };
+                    let index =
+                        |bound: i64| if bound < 0 { bound.saturating_add(extent) } else { bound };
                     let first = index(start.unwrap_or(0)).clamp(0, extent);
                     let beyond = index(end.unwrap_or(extent)).clamp(0, extent);
                     let count = (first..beyond).step_by(step as usize).count();
@@ -39,14 +41,18 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
                     extents[..shape.len()].copy_from_slice(shape);
                     extents[dim] = count as u32;
                     let out = Tensor::new(dtype, &extents[..shape.len()], out_order);
-                    let written = if seed % 2 == 0 { dim as i64 } else { dim as i64 - shape.len() as i64 };
-                    let operator = SliceCopy::<CaseDomain> { input, dim: written, start, end, step, out };
+                    let written =
+                        if seed % 2 == 0 { dim as i64 } else { dim as i64 - shape.len() as i64 };
+                    let operator =
+                        SliceCopy::<CaseDomain> { input, dim: written, start, end, step, out };
                     let what = match operator.check() {
                         Err(_) => Some(What::Refused),
-                        Ok(()) => case(workspace, seed, &input, &out, &operator.gather(), |mut index| {
-                            index[dim] = first as u32 + index[dim] * step as u32;
-                            index
-                        }),
+                        Ok(()) => {
+                            case(workspace, seed, &input, &out, &operator.gather(), |mut index| {
+                                index[dim] = first as u32 + index[dim] * step as u32;
+                                index
+                            })
+                        }
                     };
                     suite.record(what.map(|what| Failure {
                         operator: "aten::slice_copy",

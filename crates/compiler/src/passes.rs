@@ -27,10 +27,10 @@ mod unroll_recurrences;
 mod widen_convolutions;
 
 pub(crate) use assign_layouts::{CLONE_DIM_ORDER, permutation};
-pub(crate) use requantize_in_integers::REQUANTIZE;
 pub(crate) use fold_qparams::{DEQUANTIZE, QUANTIZE, constant_numbers};
 pub(crate) use fuse_activations::clamp_range;
 pub(crate) use fuse_hardsigmoid::REINTERPRET;
+pub(crate) use requantize_in_integers::REQUANTIZE;
 pub(crate) use tabulate_functions::{LOOKUP, Table};
 pub(crate) use transpose_matmul::BMM_TRANSPOSED;
 

@@ -209,11 +209,7 @@ pub(super) fn ints(pair: [i64; 2]) -> Ints {
 }
 
 /// Fails unless all values are images with their channels last in memory.
-fn check_images(
-    lowerer: &Lowerer<'_>,
-    node: &Node,
-    values: &[ValueId],
-) -> Result<(), Unsupported> {
+fn check_images(lowerer: &Lowerer<'_>, node: &Node, values: &[ValueId]) -> Result<(), Unsupported> {
     for value in values.iter().map(|id| lowerer.graph.value(*id)) {
         if value.shape.len() != 4 {
             let why = format!("`{}` has {} axes; images have 4", value.name, value.shape.len());
@@ -271,7 +267,8 @@ fn dense_transposed(weights: &Weights, groups: usize) -> (Vec<u32>, Vec<i8>) {
     for group in 0..groups {
         let own = group * group_inputs..(group + 1) * group_inputs;
         for tap in values.chunks(in_channels.max(1)) {
-            let keep = |(channel, weight): (usize, &i8)| if own.contains(&channel) { *weight } else { 0 };
+            let keep =
+                |(channel, weight): (usize, &i8)| if own.contains(&channel) { *weight } else { 0 };
             dense.extend(tap.iter().enumerate().map(keep));
         }
     }

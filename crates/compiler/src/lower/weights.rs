@@ -69,7 +69,8 @@ impl Weights {
         let stride = |axis: usize| (axis + 1..self.shape.len()).map(extent).product::<usize>();
         let mut positions = vec![0usize];
         for axis in order {
-            let steps = |start: usize| (0..extent(axis)).map(move |step| start + step * stride(axis));
+            let steps =
+                |start: usize| (0..extent(axis)).map(move |step| start + step * stride(axis));
             positions = positions.into_iter().flat_map(steps).collect();
         }
         let shape = order.map(|axis| extent(axis) as u32).to_vec();

@@ -13,7 +13,8 @@ use std::collections::HashMap;
 
 pub(crate) const QUANTIZE: &str = "quantized_decomposed.quantize_per_tensor.default";
 pub(crate) const DEQUANTIZE: &str = "quantized_decomposed.dequantize_per_tensor.default";
-pub(super) const DEQUANTIZE_PER_CHANNEL: &str = "quantized_decomposed.dequantize_per_channel.default";
+pub(super) const DEQUANTIZE_PER_CHANNEL: &str =
+    "quantized_decomposed.dequantize_per_channel.default";
 
 /// Operators without an integer kernel, which compute in float even between a dequantize and a quantize node.
 const FLOAT_ONLY: &[&str] = &["aten.layer_norm.default", "aten.native_layer_norm.default"];

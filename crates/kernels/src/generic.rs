@@ -13,8 +13,9 @@ use crate::memory::Memory;
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::for_each_operator;
-use cortado_contract::ops::{Operator, OperatorKind, Rules};
-use cortado_contract::value::{Rule, Violation, require};
+use cortado_contract::layout::ConstantForm;
+use cortado_contract::ops::{self, OperatorKind, Rules};
+use cortado_contract::value::{ArgumentReader, Rule, Violation, require};
 
 pub mod broadcast;
 pub mod conv_s16;
@@ -29,8 +30,16 @@ pub mod math;
 pub mod strided;
 mod taps;
 
-/// An operator that cannot be prepared: the rule of its contract that is broken.
-pub type PrepareError = Violation;
+/// Why an operator cannot be loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadFailure<A, F> {
+    /// An argument cannot be read.
+    Argument(A),
+    /// The constant form is refused.
+    Form(F),
+    /// A rule of the operator's contract is broken.
+    Rule(Violation),
+}
 
 /// Prepared state that does not fit the memory it is executed on: a bug of the loader, never of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +54,29 @@ macro_rules! declare_kernels {
             match kind { $(OperatorKind::$variant => $module::STATE_WORDS),* }
         }
 
-        fn prepare_checked<L: Lists>(
-            operator: &Operator<Loaded<L>>,
+        /// Reads an operator's arguments, checks them, has their constant form judged, and packs them into `state`, which has
+        /// [`state_words`] words.
+        ///
+        /// `program` is the whole file, for constants whose values are checked. The reader has checked every tensor's memory to
+        /// lie inside of the file or the arena.
+        ///
+        /// # Errors
+        /// See [`LoadFailure`].
+        pub fn load<L: Lists, R: ArgumentReader<Loaded<L>>, F>(
+            kind: OperatorKind,
+            reader: &mut R,
             program: &[u8],
             state: &mut [u32],
-        ) -> Result<(), PrepareError> {
-            match operator { $(Operator::$variant(arguments) => $module::prepare(arguments, program, state)),* }
+            judge: &dyn Fn(ConstantForm) -> Result<(), F>,
+        ) -> Result<(), LoadFailure<R::Error, F>> {
+            match kind {
+                $(OperatorKind::$variant => load_one(
+                    reader,
+                    judge,
+                    ops::$variant::<Loaded<L>>::decode,
+                    |arguments| $module::prepare(arguments, program, state),
+                ),)*
+            }
         }
 
         /// Runs a prepared operator.
@@ -63,26 +89,30 @@ macro_rules! declare_kernels {
             state: &[u32],
             memory: &mut Memory<'_>,
         ) -> Result<(), Fault> {
-            match kind { $(OperatorKind::$variant => $module::execute::<M>(state, memory)),* }.ok_or(Fault)
+            // By way of a pointer, so that the stack of one kernel is all that is used at a time.
+            let kernel: fn(&[u32], &mut Memory<'_>) -> Option<()> = match kind {
+                $(OperatorKind::$variant => $module::execute::<M>,)*
+            };
+            kernel(state, memory).ok_or(Fault)
         }
     };
 }
 for_each_operator!(declare_kernels);
 
-/// Checks an operator's arguments and packs them into `state`, which has [`state_words`] words.
-///
-/// `program` is the whole file, for constants whose values are checked. Every tensor's memory has been checked by the
-/// caller to lie inside of the file or the arena.
-///
-/// # Errors
-/// The first rule of the operator that does not hold.
-pub fn prepare<L: Lists>(
-    operator: &Operator<Loaded<L>>,
-    program: &[u8],
-    state: &mut [u32],
-) -> Result<(), PrepareError> {
-    operator.check()?;
-    prepare_checked(operator, program, state)
+/// Loads one kind of operator. Never inlined: the arguments of one kind are all that is on the stack at a time.
+#[inline(never)]
+fn load_one<A: Rules, R, E, F>(
+    reader: &mut R,
+    judge: &dyn Fn(ConstantForm) -> Result<(), F>,
+    decode: impl FnOnce(&mut R) -> Result<A, E>,
+    prepare: impl FnOnce(&A) -> Result<(), Violation>,
+) -> Result<(), LoadFailure<E, F>> {
+    let arguments = decode(reader).map_err(LoadFailure::Argument)?;
+    arguments.check().map_err(LoadFailure::Rule)?;
+    if let Some(form) = arguments.constant_form() {
+        judge(form).map_err(LoadFailure::Form)?;
+    }
+    prepare(&arguments).map_err(LoadFailure::Rule)
 }
 
 /// Fails unless `out` lies in the arena and shares no byte with any of `operands`, which are the arguments from

@@ -9,7 +9,7 @@
 //!    relatives for DSP, tail-predicated loops for Helium. Next to each assembly block stands its portable model,
 //!    so that every loop also runs on the host.
 //!
-//! Kernels take slices and a checked argument struct. The glue that a loader needs, [`prepare`] and [`execute`],
+//! Kernels take slices and a checked argument struct. The glue that a loader needs, [`load`] and [`execute`],
 //! keeps an operator's arguments in a few words of state between the two, and reaches memory only through
 //! [`memory::Memory`]. Nothing here allocates or panics on what a file may hold.
 
@@ -22,7 +22,7 @@ pub mod memory;
 pub mod micro;
 pub mod operand;
 
-pub use generic::{Fault, PrepareError, execute, prepare, state_words};
+pub use generic::{Fault, LoadFailure, execute, load, state_words};
 pub use memory::{Location, Memory};
 pub use micro::Micro;
 pub use operand::{Lists, Loaded, LoadedTensor};

@@ -9,7 +9,7 @@ use cortado_contract::ops::{Operator, OperatorKind, Rules};
 use cortado_contract::stamp::{self, TargetStamp};
 use cortado_contract::target::Isa;
 use cortado_kernels::operand::Loaded;
-use cortado_kernels::{Micro, Native, prepare, state_words};
+use cortado_kernels::{LoadFailure, Micro, Native, load, state_words};
 use cortado_pte::{Instruction, Plan, Scalars};
 
 /// What to do with a program whose constants are in the form that another instruction set's kernels read.
@@ -96,8 +96,9 @@ impl<'p> Program<'p> {
     ) -> Result<(), LoadError> {
         let context = self.context()?;
         for_each_call(&context.plan, |instruction, kind, indices| {
-            let operator = decode(&context, kind, indices)
-                .and_then(|operator| {
+            let operator = arguments(&context, kind, indices)
+                .and_then(|mut arguments| Operator::decode(kind, &mut arguments))
+                .and_then(|operator: Operator<Loaded<FileLists<'p>>>| {
                     operator.check().map(|()| operator).map_err(OperatorProblem::Rule)
                 })
                 .map_err(|problem| LoadError::Operator {
@@ -167,8 +168,6 @@ impl<'p> Program<'p> {
         let mut used = 0;
         for_each_call(&context.plan, |instruction, kind, indices| {
             let fail = |problem| LoadError::Operator { instruction, operator: Some(kind), problem };
-            let operator = decode(context, kind, indices).map_err(fail)?;
-            judge.form(instruction, &operator)?;
             let end = used + state_words(kind);
             let Some(words) = state.get_mut(used..end) else {
                 let needed = self.requirements()?.state_words;
@@ -177,8 +176,15 @@ impl<'p> Program<'p> {
             if let Some(head) = words.first_mut() {
                 *head = kind as u32;
             }
-            prepare(&operator, self.file, words)
-                .map_err(|rule| fail(OperatorProblem::Rule(rule)))?;
+            let mut arguments = arguments(context, kind, indices).map_err(fail)?;
+            let form = |found| judge.form(instruction, kind, found);
+            load(kind, &mut arguments, self.file, words, &form).map_err(
+                |failure| match failure {
+                    LoadFailure::Argument(problem) => fail(problem),
+                    LoadFailure::Form(error) => error,
+                    LoadFailure::Rule(rule) => fail(OperatorProblem::Rule(rule)),
+                },
+            )?;
             used = end;
             Ok(())
         })?;
@@ -206,10 +212,9 @@ impl Judge {
     fn form(
         &self,
         instruction: u16,
-        operator: &Operator<Loaded<FileLists<'_>>>,
+        kind: OperatorKind,
+        found: ConstantForm,
     ) -> Result<(), LoadError> {
-        let Some(found) = operator.constant_form() else { return Ok(()) };
-        let kind = operator.kind();
         if let Some(stamp) = self.stamp.filter(|stamp| stamp.constant_form != found) {
             let problem = OperatorProblem::ContradictsStamp { found, stamp: stamp.target };
             return Err(LoadError::Operator { instruction, operator: Some(kind), problem });
@@ -263,20 +268,20 @@ fn for_each_call<'p>(
     Ok(())
 }
 
-/// Reads an instruction's arguments. ExecuTorch repeats the output after the arguments of the schema; more or fewer
+/// An instruction's arguments, ready to be read. ExecuTorch repeats the output after the arguments of the schema; more or fewer
 /// arguments than that are refused.
-fn decode<'p>(
+fn arguments<'p>(
     context: &Context<'p>,
     kind: OperatorKind,
     indices: Scalars<'p, i32>,
-) -> Result<Operator<Loaded<FileLists<'p>>>, OperatorProblem> {
+) -> Result<Arguments<'p>, OperatorProblem> {
     let expected = kind.argument_names().len();
     let repeats_out =
         indices.len() == expected + 1 && indices.get(expected) == indices.get(expected - 1);
     if indices.len() != expected && !repeats_out {
         return Err(OperatorProblem::ArgumentCount);
     }
-    Operator::decode(kind, &mut Arguments::new(*context, indices))
+    Ok(Arguments::new(*context, indices))
 }
 
 /// The size of the one planned buffer. Entry 0 of the list is reserved; memory id 1 is entry 1.

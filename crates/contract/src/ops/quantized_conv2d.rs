@@ -465,7 +465,7 @@ impl ConvParamsS16<'_> {
 }
 
 /// The exact meaning of a convolution with 16-bit activations and 8-bit weights (`arm_convolve_wrapper_s16`); shapes as in
-/// [`reference`].
+/// [`reference()`].
 ///
 /// # Panics
 /// If a slice is shorter than its extents say.

@@ -129,7 +129,7 @@ pub fn reference(
 }
 
 /// The exact meaning of a depthwise convolution with 16-bit activations and 8-bit weights
-/// (`arm_depthwise_conv_wrapper_s16`); shapes as in [`reference`].
+/// (`arm_depthwise_conv_wrapper_s16`); shapes as in [`reference()`].
 ///
 /// # Panics
 /// If a slice is shorter than its extents say.

@@ -65,17 +65,17 @@ impl TensorMeta for Tensor {
     }
 }
 
-/// A list of up to [`MAX_AXES`] integers.
+/// A list of up to two integers per axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Ints {
-    items: [i64; MAX_AXES],
+    items: [i64; 2 * MAX_AXES],
     length: usize,
 }
 
 impl Ints {
     /// A list of these integers.
     pub fn new(items: &[i64]) -> Self {
-        let mut list = Ints { items: [0; MAX_AXES], length: items.len() };
+        let mut list = Ints { items: [0; 2 * MAX_AXES], length: items.len() };
         list.items.iter_mut().zip(items).for_each(|(slot, item)| *slot = *item);
         list
     }

@@ -3,18 +3,16 @@
 use super::movement::{ints, lies_in};
 use super::{Lowerer, Outcome};
 use crate::error::Unsupported;
-use crate::graph::{Argument, Node};
+use crate::graph::{Argument, Node, ValueId};
 use crate::lowered::{Ints, LoweredDomain, LoweredTensor};
 use cortado_contract::DType;
 use cortado_contract::ops::pad::MAX_AXES;
-use cortado_contract::ops::{Operator, Pad, Rules};
+use cortado_contract::ops::{ConstantPadNd, Operator, Pad, Rules};
 
 pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
     let is_pad =
         matches!(node.target.as_str(), "aten.pad.default" | "aten.constant_pad_nd.default");
-    let is_int8 =
-        node.outputs.first().is_some_and(|id| lowerer.graph.value(*id).dtype == DType::I8);
-    (is_pad && is_int8).then(|| lower_pad(lowerer, node))
+    is_pad.then(|| lower_pad(lowerer, node))
 }
 
 fn lower_pad(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> {
@@ -25,11 +23,6 @@ fn lower_pad(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> 
         return Err(Unsupported::new(node, format!("its mode is {mode:?}"))
             .with_remedy("pad with a constant"));
     }
-    let (scale, zero_point) = lowerer.int8_activation(node, output)?;
-    let value = node.float("value").unwrap_or(0.0);
-    // In binary32, as ExecuTorch has it.
-    let quantized = (value / scale + f64::from(zero_point)) as f32;
-    let value = quantized.round_ties_even().clamp(-128.0, 127.0) as i32;
     let written = ints(node, "pad").unwrap_or_default();
     if written.iter().any(|count| !(0..=i64::from(u16::MAX)).contains(count)) {
         return Err(Unsupported::new(node, "it pads by a negative or a very large number")
@@ -46,7 +39,55 @@ fn lower_pad(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> 
         lowerer.view(output, input);
         return Ok(());
     }
-    pad(lowerer, node, &from, &borders, value, &out)
+    let value = stored_value(lowerer, node, output)?;
+    if from.dtype == DType::I8 {
+        return pad(lowerer, node, &from, &borders, value as i32, &out);
+    }
+    pad_any(lowerer, node, &from, &borders, value, &out)
+}
+
+/// The value that is put around the input, as its elements are stored.
+fn stored_value(lowerer: &Lowerer<'_>, node: &Node, output: ValueId) -> Result<f64, Unsupported> {
+    let value = node.float("value").unwrap_or(0.0);
+    let Some(quantization) = &lowerer.graph.value(output).quantization else { return Ok(value) };
+    let Some((scale, zero_point)) = quantization.per_tensor() else {
+        return Err(Unsupported::new(node, "its input has more than one scale")
+            .with_remedy("quantize activations per tensor"));
+    };
+    // In binary32, as ExecuTorch has it.
+    let quantized = ((value / scale + f64::from(zero_point)) as f32).round_ties_even();
+    let (min, max) = (f64::from(quantization.quant_min), f64::from(quantization.quant_max));
+    Ok(f64::from(quantized).clamp(min, max))
+}
+
+/// Adds the call for element types other than `int8`.
+fn pad_any(
+    lowerer: &mut Lowerer<'_>,
+    node: &Node,
+    from: &LoweredTensor,
+    borders: &[(i64, i64)],
+    value: f64,
+    out: &LoweredTensor,
+) -> Result<(), Unsupported> {
+    let order = from.dim_order.clone();
+    if !lies_in(out, &order) {
+        return Err(Unsupported::new(node, "its input and its result lie in memory differently"));
+    }
+    // Axes without a border in front of all others are left out of the list.
+    let stored = order.iter().map(|at| borders[usize::from(*at)]);
+    let framed: Vec<(i64, i64)> = stored.skip_while(|border| *border == (0, 0)).collect();
+    let operator = ConstantPadNd {
+        input: lowerer.in_memory(from, &order),
+        pad: Ints(framed.iter().rev().flat_map(|border| [border.0, border.1]).collect()),
+        value,
+        out: lowerer.in_memory(out, &order),
+    };
+    if operator.check().is_err() {
+        return Err(Unsupported::new(node, format!("it pads more than {MAX_AXES} axes"))
+            .with_remedy("pad a few axes at a time"));
+    }
+    lowerer.call(node, Operator::ConstantPadNd(operator));
+    Ok(())
 }
 
 /// Adds the call that surrounds `from` with `borders`, which are by logical axis.

@@ -5,11 +5,11 @@ use super::{Lowerer, Outcome};
 use crate::error::Unsupported;
 use crate::graph::{Argument, Node};
 use cortado_contract::DType;
-use cortado_contract::ops::softmax::MAX_LENGTH;
-use cortado_contract::ops::{Operator, Softmax};
-use cortado_contract::quant::Requantize;
+use cortado_contract::ops::softmax::{MAX_LENGTH, RESULT_SHIFT_MAX};
+use cortado_contract::ops::{Operator, RescaledSoftmax, Softmax};
+use cortado_contract::quant::{Requantize, ZeroPoint};
 
-/// The scale and zero point that the kernels' results have.
+/// The scale and zero point that the results of ExecuTorch's operator have.
 const SCALE: f64 = 1.0 / 256.0;
 const ZERO_POINT: i32 = -128;
 
@@ -27,13 +27,6 @@ fn lower_softmax(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupport
     let (input, output) = lowerer.ends(node)?;
     let (scale, zero_point) = lowerer.int8_activation(node, input)?;
     let (out_scale, out_zero_point) = lowerer.int8_activation(node, output)?;
-    if (out_scale - SCALE).abs() > 1e-12 || out_zero_point != ZERO_POINT {
-        let why = format!(
-            "its result has the scale {out_scale} and the zero point {out_zero_point}; the kernels compute 1/256 and −128"
-        );
-        return Err(Unsupported::new(node, why)
-            .with_remedy("fix its quantization parameters (FixedQParamsQuantizationSpec)"));
-    }
     if matches!(node.argument("half_to_float"), Some(Argument::Bool(true))) {
         return Err(Unsupported::new(node, "it widens its input"));
     }
@@ -58,17 +51,36 @@ fn lower_softmax(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupport
         from = lowerer.in_memory(&from, &order);
         out = lowerer.in_memory(&out, &order);
     }
-    let operator = Softmax {
-        input: from,
-        dim: written,
-        input_zero_point: i64::from(zero_point),
-        output_zero_point: i64::from(ZERO_POINT),
-        input_multiplier: factor.multiplier,
-        input_shift: factor.shift,
-        diff_min,
-        out,
+    let operator = if (out_scale - SCALE).abs() <= 1e-12 && out_zero_point == ZERO_POINT {
+        Operator::Softmax(Softmax {
+            input: from,
+            dim: written,
+            input_zero_point: i64::from(zero_point),
+            output_zero_point: i64::from(ZERO_POINT),
+            input_multiplier: factor.multiplier,
+            input_shift: factor.shift,
+            diff_min,
+            out,
+        })
+    } else {
+        let result = Requantize::from_real(SCALE / out_scale).ok();
+        let result = result.filter(|result| result.shift <= RESULT_SHIFT_MAX).ok_or_else(|| {
+            Unsupported::new(node, format!("its result's scale {out_scale:e} is too small"))
+                .with_remedy("calibrate with representative data")
+        })?;
+        Operator::RescaledSoftmax(RescaledSoftmax {
+            input: from,
+            dim: written,
+            input_multiplier: factor.multiplier,
+            input_shift: factor.shift,
+            diff_min,
+            output_offset: ZeroPoint(out_zero_point).output_offset(),
+            output_multiplier: result.multiplier,
+            output_shift: result.shift,
+            out,
+        })
     };
-    lowerer.call(node, Operator::Softmax(operator));
+    lowerer.call(node, operator);
     Ok(())
 }
 

@@ -1,15 +1,15 @@
 //! Lets integers at one scale become integers at another without a detour over real numbers.
 //!
 //! Two cases. A dequantized value that is quantized again: both nodes become one, or none where they cancel. And operators whose
-//! kernels keep the integers as they are (maximum pooling, and whatever only moves elements), or compute at a scale of their own
-//! (softmax), but whose result is quantized otherwise: one node behind them requantizes. Tensors that are joined are requantized
-//! before. (Averages can change the scale as they are taken; their lowering sees to it.)
+//! kernels keep the integers as they are (maximum pooling, and whatever only moves elements), but whose result is quantized
+//! otherwise: one node behind them requantizes. Tensors that are joined are requantized before. (Averages can change the
+//! scale as they are taken; their lowering sees to it.)
 //!
 //! Such a node is a table with an entry for each of 256 integers, filled with what the detour computes.
 
 use super::{DEQUANTIZE, PassContext, QUANTIZE};
 use crate::error::CompileError;
-use crate::graph::{Argument, Graph, Node, Quantization, Scale, Value, ValueId};
+use crate::graph::{Argument, Graph, Node, Quantization, Value, ValueId};
 use crate::import::SourceLocation;
 use cortado_contract::DType;
 
@@ -66,7 +66,6 @@ pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError
     for node in std::mem::take(&mut graph.nodes) {
         match node.target.split('.').nth(1).unwrap_or_default() {
             "cat" | "concat" | "concatenate" | "stack" => before(graph, node, &mut nodes),
-            "softmax" | "_softmax" => behind(graph, node, Some(softmax_result()), &mut nodes),
             name if KEEP_INTEGERS.contains(&name) => {
                 let operand = node.operands().next();
                 let kept = operand.and_then(|id| graph.value(id).quantization.clone());
@@ -169,13 +168,69 @@ fn is_int8(quantization: &Quantization) -> bool {
     quantization.dtype == DType::I8 && quantization.per_tensor().is_some()
 }
 
-/// What softmax computes: multiples of 1/256, from 0 on.
-fn softmax_result() -> Quantization {
-    Quantization {
-        scale: Scale::PerTensor(1.0 / 256.0),
-        zero_points: vec![-128],
-        quant_min: -128,
-        quant_max: 127,
-        dtype: DType::I8,
+#[cfg(test)]
+mod tests {
+    use super::super::rewriter::sample::Sample;
+    use super::*;
+    use crate::graph::Scale;
+
+    /// Integers at a scale: a node with one result in `int8`.
+    fn integers(
+        sample: &mut Sample,
+        name: &str,
+        target: &str,
+        input: ValueId,
+        scale: f64,
+    ) -> ValueId {
+        let arguments = [("input", input.into()), ("self", input.into())];
+        let id = sample.results(name, target, &arguments, &[(DType::I8, &[4])])[0];
+        sample.graph.values[id.0].quantization = Some(Quantization {
+            scale: Scale::PerTensor(scale),
+            zero_points: vec![0],
+            quant_min: -128,
+            quant_max: 127,
+            dtype: DType::I8,
+        });
+        id
+    }
+
+    #[test]
+    fn a_detour_over_real_numbers_becomes_one_node_or_none() {
+        for (scale, expected) in [(0.5, vec![QUANTIZE]), (0.25, vec![QUANTIZE, REQUANTIZE])] {
+            let mut sample = Sample::default();
+            let input = sample.input("x", &[4]);
+            let first = integers(&mut sample, "first", QUANTIZE, input, 0.5);
+            let real = sample.node("real", DEQUANTIZE, &[("input", first.into())], &[4]);
+            let second = integers(&mut sample, "second", QUANTIZE, real, scale);
+            let view = integers(&mut sample, "view", "aten.view.default", second, scale);
+            let targets = sample.run(&[view], run);
+            assert_eq!(targets, [expected, vec!["aten.view.default"]].concat(), "{scale}");
+        }
+    }
+
+    #[test]
+    fn results_at_another_scale_are_requantized_behind() {
+        let mut sample = Sample::default();
+        let input = sample.input("x", &[4]);
+        let first = integers(&mut sample, "first", QUANTIZE, input, 0.5);
+        let moved = integers(&mut sample, "moved", "aten.flatten.using_ints", first, 0.25);
+        let targets = sample.run(&[moved], run);
+        assert_eq!(targets, [QUANTIZE, "aten.flatten.using_ints", REQUANTIZE]);
+        let between = sample.graph.nodes[1].outputs[0];
+        let scale = |id: ValueId| sample.graph.value(id).quantization.as_ref()?.per_tensor();
+        assert_eq!(scale(between), scale(first));
+    }
+
+    #[test]
+    fn joined_tensors_are_requantized_before() {
+        let mut sample = Sample::default();
+        let input = sample.input("x", &[4]);
+        let first = integers(&mut sample, "first", QUANTIZE, input, 0.5);
+        let second = integers(&mut sample, "second", QUANTIZE, input, 0.25);
+        let joined = integers(&mut sample, "joined", "aten.cat.default", first, 0.5);
+        sample.graph.nodes[2].arguments =
+            vec![("tensors".to_owned(), Argument::Values(vec![Some(first), Some(second)]))];
+        let targets = sample.run(&[joined], run);
+        assert_eq!(targets, [QUANTIZE, QUANTIZE, REQUANTIZE, "aten.cat.default"]);
     }
 }

@@ -85,3 +85,47 @@ fn drop_unread_indices(graph: &mut Graph) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::rewriter::sample::Sample;
+    use super::*;
+    use cortado_contract::DType;
+
+    #[test]
+    fn splits_become_slices_of_what_is_read() {
+        let mut sample = Sample::default();
+        let input = sample.input("x", &[2, 7]);
+        let arguments = [("self", input.into()), ("dim", Argument::Int(-1))];
+        let results = [(DType::F32, &[2, 3][..]), (DType::F32, &[2, 3]), (DType::F32, &[2, 1])];
+        let parts = sample.results("split", "aten.split.Tensor", &arguments, &results);
+        let targets = sample.run(&[parts[0], parts[2]], run);
+        assert_eq!(targets, ["aten.slice.Tensor", "aten.slice.Tensor"]);
+        let bounds = |node: &Node| (node.int("dim"), node.int("start"), node.int("end"));
+        let nodes = &sample.graph.nodes;
+        assert_eq!(bounds(&nodes[0]), (Some(-1), Some(0), Some(3)));
+        assert_eq!(bounds(&nodes[1]), (Some(-1), Some(6), Some(7)));
+    }
+
+    #[test]
+    fn unbinding_becomes_selections() {
+        let mut sample = Sample::default();
+        let input = sample.input("x", &[2, 3]);
+        let results = [(DType::F32, &[3][..]), (DType::F32, &[3])];
+        let rows = sample.results("rows", "aten.unbind.int", &[("self", input.into())], &results);
+        assert_eq!(sample.run(&rows, run), ["aten.select.int", "aten.select.int"]);
+        assert_eq!(sample.graph.nodes[1].int("index"), Some(1));
+    }
+
+    #[test]
+    fn indices_of_maxima_go_unless_they_are_read() {
+        let (both, plain) = ("aten.max_pool2d_with_indices.default", "aten.max_pool2d.default");
+        for (count, target) in [(1, plain), (2, both)] {
+            let mut sample = Sample::default();
+            let input = sample.input("x", &[1, 2, 4, 4]);
+            let results = [(DType::F32, &[1, 2, 2, 2][..]), (DType::I64, &[1, 2, 2, 2])];
+            let pooled = sample.results("pool", both, &[("self", input.into())], &results);
+            assert_eq!(sample.run(&pooled[..count], run), [target]);
+        }
+    }
+}

@@ -108,15 +108,14 @@ impl Frame {
     }
 }
 
-/// The exact meaning of padding.
+/// The exact meaning of padding with elements of as many bytes as `value` has.
 ///
 /// # Panics
 /// If a slice is shorter than its extents say.
-pub fn reference(frame: &Frame, value: i8, input: &[i8], out: &mut [i8]) {
+pub fn reference(frame: &Frame, value: &[u8], input: &[u8], out: &mut [u8]) {
     let extents: [usize; MAX_AXES] =
         core::array::from_fn(|position| frame.out_extent(position) as usize);
-    let count: usize = extents.iter().product();
-    for (index, out) in out[..count].iter_mut().enumerate() {
+    for (index, out) in out.chunks_exact_mut(value.len()).enumerate() {
         let (mut rest, mut from, mut stride) = (index, Some(0), 1);
         for position in (0..MAX_AXES).rev() {
             let extent = frame.extents[position] as usize;
@@ -127,6 +126,6 @@ pub fn reference(frame: &Frame, value: i8, input: &[i8], out: &mut [i8]) {
             from = from.zip(inside).map(|(from, index)| from + index * stride);
             stride *= extent;
         }
-        *out = from.map_or(value, |from| input[from]);
+        out.copy_from_slice(from.map_or(value, |from| &input[from * value.len()..][..value.len()]));
     }
 }

@@ -2,7 +2,10 @@
 
 use super::Rules;
 use crate::DType;
-use crate::quant::{Activation, doubling_high_multiply, rounding_shift_right};
+use crate::quant::{
+    Activation, OutputOffset, Requantize, SHIFT_MIN, doubling_high_multiply, requantize,
+    rounding_shift_right,
+};
 use crate::strided::axis_of;
 use crate::value::{Domain, Rule, TensorMeta, Violation, require, require_some};
 
@@ -10,7 +13,7 @@ operator! {
     /// `out[i] ≈ 256 · exp(s·input[i]) / Σ_j exp(s·input[j]) − 128` along axis `dim`, where `s` is the input's scale.
     ///
     /// The scale comes as `s · 2^26 = input_multiplier / 2^31 · 2^input_shift`. Inputs that lie more than `−diff_min` below the
-    /// greatest one count as zero. [`reference`] has the exact integers. `input` and `out` are `int8` and have the same order in
+    /// greatest one count as zero. [`reference()`] has the exact integers. `input` and `out` are `int8` and have the same order in
     /// memory, whichever; the result's scale is 1/256 and its zero point −128. ExecuTorch's kernel takes the last axis only, and
     /// reads memory as if it were row-major.
     ///
@@ -36,20 +39,7 @@ operator! {
 impl<D: Domain> Softmax<D> {
     /// The rows in memory.
     pub fn rows(&self) -> Option<SoftmaxRows> {
-        let axis = axis_of(self.dim, self.input.rank())?;
-        let mut rows = SoftmaxRows { outer: 1, length: 1, inner: 1 };
-        let mut extents = &mut rows.outer;
-        for position in 0..self.input.rank() {
-            let at = self.input.dim_order(position);
-            let extent = self.input.dim(at) as usize;
-            if at == axis {
-                rows.length = extent;
-                extents = &mut rows.inner;
-            } else {
-                *extents = extents.checked_mul(extent)?;
-            }
-        }
-        Some(rows)
+        SoftmaxRows::of(&self.input, self.dim)
     }
 
     /// The scale of the logits.
@@ -64,23 +54,38 @@ impl<D: Domain> Softmax<D> {
 
 impl<D: Domain> Rules for Softmax<D> {
     fn check(&self) -> Result<(), Violation> {
-        let Softmax { input, out, .. } = self;
-        require(input.dtype() == DType::I8, argument::input, Rule::DType)?;
-        require(out.dtype() == DType::I8, argument::out, Rule::DType)?;
-        require(input.same_shape(out), argument::out, Rule::Shape)?;
-        require(input.same_layout(out), argument::out, Rule::Layout)?;
-        let fits = input.element_count().is_some_and(|count| count <= i32::MAX as u32);
-        require(fits, argument::input, Rule::TooLarge)?;
-        let axis = require_some(axis_of(self.dim, input.rank()), argument::dim, Rule::Range)?;
-        require(input.dim(axis) <= MAX_LENGTH, argument::input, Rule::TooLarge)?;
+        check_tensors(&self.input, self.dim, &self.out, argument::out)?;
         require(self.output_zero_point == -128, argument::output_zero_point, Rule::Range)?;
-        require(self.input_multiplier >= 0, argument::input_multiplier, Rule::Range)?;
-        require((0..=31).contains(&self.input_shift), argument::input_shift, Rule::Range)?;
-        require(self.diff_min <= 0, argument::diff_min, Rule::Range)?;
-        // The difference is at least −255 and is shifted left before it is multiplied.
-        let least = i64::from(self.diff_min.max(-255)) << self.input_shift;
-        require(least >= i64::from(i32::MIN), argument::diff_min, Rule::Range)
+        check_scale(self.scale(), argument::input_multiplier)
     }
+}
+
+/// Checks types, extents and layout; the axis is argument 1.
+pub(super) fn check_tensors<T: TensorMeta>(
+    input: &T,
+    dim: i64,
+    out: &T,
+    out_argument: u8,
+) -> Result<(), Violation> {
+    require(input.dtype() == DType::I8, argument::input, Rule::DType)?;
+    require(out.dtype() == DType::I8, out_argument, Rule::DType)?;
+    require(input.same_shape(out), out_argument, Rule::Shape)?;
+    require(input.same_layout(out), out_argument, Rule::Layout)?;
+    let fits = input.element_count().is_some_and(|count| count <= i32::MAX as u32);
+    require(fits, argument::input, Rule::TooLarge)?;
+    let axis = require_some(axis_of(dim, input.rank()), argument::dim, Rule::Range)?;
+    require(input.dim(axis) <= MAX_LENGTH, argument::input, Rule::TooLarge)
+}
+
+/// Checks the scale of logits, whose multiplier, shift and least difference are neighbours in the schema.
+pub(super) fn check_scale(scale: SoftmaxScale, multiplier_argument: u8) -> Result<(), Violation> {
+    let SoftmaxScale { multiplier, shift, diff_min } = scale;
+    require(multiplier >= 0, multiplier_argument, Rule::Range)?;
+    require((0..=31).contains(&shift), multiplier_argument + 1, Rule::Range)?;
+    require(diff_min <= 0, multiplier_argument + 2, Rule::Range)?;
+    // The difference is at least −255 and is shifted left before it is multiplied.
+    let least = i64::from(diff_min.max(-255)) << shift;
+    require(least >= i64::from(i32::MIN), multiplier_argument + 2, Rule::Range)
 }
 
 /// The greatest length of a row. One of equal logits, each of which counts `2^19`, then sums to less than `2^32`.
@@ -96,6 +101,44 @@ pub struct SoftmaxRows {
     /// The product of the extents inside of the axis.
     pub inner: usize,
 }
+
+impl SoftmaxRows {
+    /// The rows of a tensor along an axis, as schemas write it.
+    pub(super) fn of(input: &impl TensorMeta, dim: i64) -> Option<SoftmaxRows> {
+        let axis = axis_of(dim, input.rank())?;
+        let mut rows = SoftmaxRows { outer: 1, length: 1, inner: 1 };
+        let mut extents = &mut rows.outer;
+        for position in 0..input.rank() {
+            let at = input.dim_order(position);
+            let extent = input.dim(at) as usize;
+            if at == axis {
+                rows.length = extent;
+                extents = &mut rows.inner;
+            } else {
+                *extents = extents.checked_mul(extent)?;
+            }
+        }
+        Some(rows)
+    }
+}
+
+/// What results stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SoftmaxResult {
+    /// Multiples of 1/256, from −128 on.
+    Standard,
+    /// Multiples of another scale.
+    Rescaled {
+        /// 1/256 divided by the scale.
+        factor: Requantize,
+        /// The zero point.
+        offset: OutputOffset,
+    },
+}
+
+/// The greatest shift of a factor in [`SoftmaxResult::Rescaled`]: quotients have 23 bits more than multiples of 1/256, so that
+/// they are never shifted left.
+pub const RESULT_SHIFT_MAX: i32 = 20;
 
 /// The scale of logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,31 +179,39 @@ pub struct Normalizer {
     reciprocal: i32,
     /// What brings the product to multiples of 1/256.
     shift: u32,
+    result: SoftmaxResult,
 }
 
 impl Normalizer {
     /// For a sum of [`summand`]s, one of which is that of the greatest logit.
     #[inline]
-    pub fn new(sum: u32) -> Normalizer {
+    pub fn new(sum: u32, result: SoftmaxResult) -> Normalizer {
         let headroom = sum.leading_zeros();
         let fraction = (sum.wrapping_shl(headroom) & i32::MAX as u32) as i32;
-        Normalizer {
-            reciprocal: reciprocal_of_one_plus(fraction),
-            shift: DROPPED_BITS + 23 - headroom,
-        }
+        let reciprocal = reciprocal_of_one_plus(fraction);
+        Normalizer { reciprocal, shift: DROPPED_BITS + 23 - headroom, result }
     }
 
     /// The result for an exponential.
     ///
-    /// A quotient that is shifted by more than 31 bits is less than a half of 1/256, and so the result is the least. CMSIS-NN
+    /// A quotient that is shifted by more than 31 bits is less than a half, and so the result is that of zero. CMSIS-NN
     /// leaves that undefined; it takes a row of 512 and more almost equal logits.
     #[inline(always)]
     pub fn result(&self, exponential: i32) -> i8 {
-        if self.shift > 31 {
-            return i8::MIN;
-        }
         let quotient = doubling_high_multiply(self.reciprocal, exponential);
-        let result = rounding_shift_right(quotient, self.shift).wrapping_add(i32::from(i8::MIN));
+        let result = match self.result {
+            SoftmaxResult::Standard => match self.shift {
+                0..=31 => rounding_shift_right(quotient, self.shift) + i32::from(i8::MIN),
+                _ => i32::from(i8::MIN),
+            },
+            SoftmaxResult::Rescaled { factor, offset } => {
+                let shift = factor.shift - self.shift as i32;
+                let is_zero = shift < SHIFT_MIN;
+                let scaled =
+                    if is_zero { 0 } else { requantize(quotient, factor.multiplier, shift) };
+                scaled.wrapping_add(offset.0)
+            }
+        };
         Activation::INT8.clamp(result) as i8
     }
 }
@@ -169,7 +220,13 @@ impl Normalizer {
 ///
 /// # Panics
 /// If a slice is shorter than its extents say.
-pub fn reference(rows: SoftmaxRows, scale: &SoftmaxScale, input: &[i8], out: &mut [i8]) {
+pub fn reference(
+    rows: SoftmaxRows,
+    scale: &SoftmaxScale,
+    result: SoftmaxResult,
+    input: &[i8],
+    out: &mut [i8],
+) {
     let SoftmaxRows { outer, length, inner } = rows;
     for row in 0..outer * inner {
         let start = row / inner * length * inner + row % inner;
@@ -178,7 +235,7 @@ pub fn reference(rows: SoftmaxRows, scale: &SoftmaxScale, input: &[i8], out: &mu
         let Some(greatest) = values.clone().max() else { continue };
         let exponential = |value: i32| scale.exponential(value - greatest);
         let sum = values.fold(0, |sum: u32, value| sum + summand(exponential(value)));
-        let normalizer = Normalizer::new(sum);
+        let normalizer = Normalizer::new(sum, result);
         for index in elements {
             out[index] = normalizer.result(exponential(i32::from(input[index])));
         }
@@ -281,7 +338,8 @@ mod tests {
         for length in [511, 512, 513, 1024, 8191] {
             let mut out = std::vec![0; length];
             let rows = SoftmaxRows { outer: 1, length, inner: 1 };
-            reference(rows, &scale, &std::vec![3; length], &mut out);
+            let input = std::vec![3; length];
+            reference(rows, &scale, SoftmaxResult::Standard, &input, &mut out);
             let expected = if length < 512 { -127 } else { -128 };
             assert!(out.iter().all(|value| *value == expected), "{length}: {}", out[0]);
         }

@@ -1,4 +1,4 @@
-//! Padding of `int8` tensors.
+//! Padding of tensors.
 //!
 //! ```text
 //! out = value everywhere
@@ -11,7 +11,7 @@
 use super::require_disjoint;
 use crate::memory::{Location, Memory};
 use crate::micro::Micro;
-use crate::operand::{Lists, Loaded};
+use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::ops::Pad;
 use cortado_contract::ops::pad::{Frame, MAX_AXES, argument};
 use cortado_contract::value::Violation;
@@ -19,13 +19,18 @@ use cortado_contract::value::Violation;
 /// Word 0 (the value), input, output, extents, and the frame in halves.
 pub const STATE_WORDS: usize = 3 + 2 * MAX_AXES;
 
-/// Pads a tensor; see the operator's contract for its meaning and [`cortado_contract::ops::pad::reference`] for its bits.
+/// Pads a tensor with elements of as many bytes as `value` has; see the operator's contract for its meaning and
+/// [`cortado_contract::ops::pad::reference`] for its bits.
 ///
 /// `None` when a slice is shorter than the extents say.
-pub fn pad(frame: &Frame, value: i8, input: &[i8], out: &mut [i8]) -> Option<()> {
-    let out = out.get_mut(..out_count(frame))?;
-    let input = input.get(..in_count(frame))?;
-    out.fill(value);
+pub fn pad(frame: &Frame, value: &[u8], input: &[u8], out: &mut [u8]) -> Option<()> {
+    let element = value.len();
+    let out = out.get_mut(..out_count(frame).checked_mul(element)?)?;
+    let input = input.get(..in_count(frame).checked_mul(element)?)?;
+    match value {
+        [byte] => out.fill(*byte),
+        _ => out.chunks_exact_mut(element.max(1)).for_each(|out| out.copy_from_slice(value)),
+    }
     if input.is_empty() {
         return Some(());
     }
@@ -35,14 +40,14 @@ pub fn pad(frame: &Frame, value: i8, input: &[i8], out: &mut [i8]) -> Option<()>
         core::array::from_fn(|position| frame.out_extent(position) as usize);
     // A row is all of W and C where C has no frame, else C alone.
     let (rows, row) = if all_c == c { (1, w * c) } else { (w, c) };
-    let mut input = input.chunks_exact(row);
+    let mut input = input.chunks_exact(row * element);
     for image in 0..n {
         for line in 0..h {
             let start = ((image + before_n) * all_h + line + before_h) * all_w + before_w;
-            let mut to = start * all_c + before_c;
+            let mut to = (start * all_c + before_c) * element;
             for _ in 0..rows {
-                out.get_mut(to..)?.get_mut(..row)?.copy_from_slice(input.next()?);
-                to += all_c;
+                out.get_mut(to..)?.get_mut(..row * element)?.copy_from_slice(input.next()?);
+                to += all_c * element;
             }
         }
     }
@@ -62,11 +67,28 @@ pub(super) fn prepare<L: Lists>(
     _program: &[u8],
     state: &mut [u32],
 ) -> Result<(), Violation> {
-    let Pad { input, out, .. } = arguments;
-    require_disjoint(out, argument::out, &[Some(input)])?;
-    let frame = arguments.frame()?;
-    if let [head, source, target, words @ ..] = state {
-        *head |= u32::from(arguments.pad_value as u8) << 8;
+    let Pad { input, out, pad_value, .. } = arguments;
+    if let Some(head) = state.first_mut() {
+        *head |= u32::from(*pad_value as u8) << 8;
+    }
+    pack(&arguments.frame()?, input, out, argument::out, state)
+}
+
+pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    let value = [(state.first()? >> 8) as u8];
+    execute_frame(state, &value, memory)
+}
+
+/// Packs what both padding operators have into the first words.
+pub(super) fn pack(
+    frame: &Frame,
+    input: &LoadedTensor,
+    out: &LoadedTensor,
+    out_argument: u8,
+    state: &mut [u32],
+) -> Result<(), Violation> {
+    require_disjoint(out, out_argument, &[Some(input)])?;
+    if let [_, source, target, words @ ..] = state {
         *source = Location::to_word(Some(input.location));
         *target = Location::to_word(Some(out.location));
         let borders = frame.pre.iter().zip(frame.post).map(|(pre, post)| pre | post << 16);
@@ -77,8 +99,9 @@ pub(super) fn prepare<L: Lists>(
     Ok(())
 }
 
-pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    let [head, source, target, words @ ..] = <&[u32; STATE_WORDS]>::try_from(state).ok()?;
+/// Pads from the first words.
+pub(super) fn execute_frame(state: &[u32], value: &[u8], memory: &mut Memory<'_>) -> Option<()> {
+    let [_, source, target, words @ ..] = state.first_chunk::<STATE_WORDS>()?;
     let (extents, borders) = words.split_first_chunk::<MAX_AXES>()?;
     let borders = *borders.first_chunk::<MAX_AXES>()?;
     let frame = Frame {
@@ -86,7 +109,9 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
         pre: borders.map(|border| border & 0xffff),
         post: borders.map(|border| border >> 16),
     };
-    let (reader, out) = memory.write::<i8>(Location::from_word(*target)?, out_count(&frame))?;
-    let input = reader.read::<i8>(Location::from_word(*source)?, in_count(&frame))?;
-    pad(&frame, (*head >> 8) as i8, input, out)
+    let bytes = |count: usize| count * value.len();
+    let (reader, out) =
+        memory.write::<u8>(Location::from_word(*target)?, bytes(out_count(&frame)))?;
+    let input = reader.read::<u8>(Location::from_word(*source)?, bytes(in_count(&frame)))?;
+    pad(&frame, value, input, out)
 }

@@ -13,9 +13,11 @@
 use super::require_disjoint;
 use crate::memory::{Location, Memory};
 use crate::micro::Micro;
-use crate::operand::{Lists, Loaded};
+use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::ops::Softmax;
-use cortado_contract::ops::softmax::{Normalizer, SoftmaxRows, SoftmaxScale, argument, summand};
+use cortado_contract::ops::softmax::{
+    Normalizer, SoftmaxResult, SoftmaxRows, SoftmaxScale, argument, summand,
+};
 use cortado_contract::value::{Rule, Violation, require_some};
 
 /// Word 0 (the shift), input, output, outer, length, inner, multiplier and least difference.
@@ -27,6 +29,7 @@ pub const STATE_WORDS: usize = 8;
 pub fn softmax(
     rows: SoftmaxRows,
     scale: &SoftmaxScale,
+    result: SoftmaxResult,
     input: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
@@ -43,7 +46,7 @@ pub fn softmax(
             let greatest = row.clone().max()?;
             let mut exponential = Latest::new(scale, greatest);
             let summands = row.clone().map(|value| summand(exponential.of(value)));
-            let normalizer = Normalizer::new(summands.fold(0u32, u32::wrapping_add));
+            let normalizer = Normalizer::new(summands.fold(0u32, u32::wrapping_add), result);
             let out = out.get_mut(column..)?.iter_mut().step_by(inner);
             for (out, value) in out.zip(row) {
                 *out = normalizer.result(exponential.of(value));
@@ -82,36 +85,56 @@ pub(super) fn prepare<L: Lists>(
     state: &mut [u32],
 ) -> Result<(), Violation> {
     let Softmax { input, out, .. } = arguments;
-    require_disjoint(out, argument::out, &[Some(input)])?;
-    let rows = require_some(arguments.rows(), argument::input, Rule::TooLarge)?;
-    let SoftmaxScale { multiplier, shift, diff_min } = arguments.scale();
+    pack(arguments.rows(), arguments.scale(), input, out, argument::out, state)
+}
+
+pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    execute_rows(state, SoftmaxResult::Standard, memory)
+}
+
+/// Packs what both softmax operators have into the first words.
+pub(super) fn pack(
+    rows: Option<SoftmaxRows>,
+    scale: SoftmaxScale,
+    input: &LoadedTensor,
+    out: &LoadedTensor,
+    out_argument: u8,
+    state: &mut [u32],
+) -> Result<(), Violation> {
+    require_disjoint(out, out_argument, &[Some(input)])?;
+    let rows = require_some(rows, argument::input, Rule::TooLarge)?;
     if let Some(words) = state.first_chunk_mut::<STATE_WORDS>() {
         *words = [
-            words[0] | (shift as u32) << 8,
+            words[0] | (scale.shift as u32) << 8,
             Location::to_word(Some(input.location)),
             Location::to_word(Some(out.location)),
             rows.outer as u32,
             rows.length as u32,
             rows.inner as u32,
-            multiplier as u32,
-            diff_min as u32,
+            scale.multiplier as u32,
+            scale.diff_min as u32,
         ];
     }
     Ok(())
 }
 
-pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+/// Runs softmax from its first words.
+pub(super) fn execute_rows(
+    state: &[u32],
+    result: SoftmaxResult,
+    memory: &mut Memory<'_>,
+) -> Option<()> {
     let [head, input, out, outer, length, inner, multiplier, diff_min] =
-        *<&[u32; STATE_WORDS]>::try_from(state).ok()?;
+        *state.first_chunk::<STATE_WORDS>()?;
     let rows =
         SoftmaxRows { outer: outer as usize, length: length as usize, inner: inner as usize };
     let scale = SoftmaxScale {
         multiplier: multiplier as i32,
-        shift: (head >> 8) as i32,
+        shift: (head >> 8 & 0xff) as i32,
         diff_min: diff_min as i32,
     };
     let count = rows.outer * rows.length * rows.inner;
     let (reader, out) = memory.write::<i8>(Location::from_word(out)?, count)?;
     let input = reader.read::<i8>(Location::from_word(input)?, count)?;
-    softmax(rows, &scale, input, out)
+    softmax(rows, &scale, result, input, out)
 }

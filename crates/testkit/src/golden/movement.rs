@@ -57,9 +57,9 @@ pub(super) fn pad(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Option<Resu
         post: numbers("post_pad.")?,
     };
     let value = i8::try_from(case.number("pad_value")?).ok()?;
-    let expected = case.tensor::<i8>("expected.output")?;
-    let out = workspace.start().guarded::<i8>(expected.len(), 0x5a);
-    let outcome = pad_s8(&frame, value, case.tensor("inputs.input")?, out.values);
+    let expected = case.tensor::<u8>("expected.output")?;
+    let out = workspace.start().guarded::<u8>(expected.len(), 0x5a);
+    let outcome = pad_s8(&frame, &[value as u8], case.tensor("inputs.input")?, out.values);
     Some(check(outcome, &out, expected))
 }
 

@@ -3,7 +3,7 @@
 use super::{Case, check};
 use crate::suite::What;
 use crate::workspace::Workspace;
-use cortado_contract::ops::softmax::{SoftmaxRows, SoftmaxScale};
+use cortado_contract::ops::softmax::{SoftmaxResult, SoftmaxRows, SoftmaxScale};
 use cortado_kernels::generic::softmax::softmax;
 
 pub(super) fn s8(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Option<Result<(), What>> {
@@ -17,6 +17,6 @@ pub(super) fn s8(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Option<Resul
     let input = case.tensor::<i8>("inputs.input")?;
     let expected = case.tensor::<i8>("expected.output")?;
     let out = workspace.start().guarded::<i8>(expected.len(), 0x5a);
-    let outcome = softmax(rows, &scale, input, out.values);
+    let outcome = softmax(rows, &scale, SoftmaxResult::Standard, input, out.values);
     Some(check(outcome, &out, expected))
 }

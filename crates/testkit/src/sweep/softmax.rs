@@ -3,7 +3,7 @@
 use crate::random::Random;
 use crate::suite::{Failure, Suite, What, compare};
 use crate::workspace::Workspace;
-use cortado_contract::ops::softmax::{SoftmaxRows, SoftmaxScale, reference};
+use cortado_contract::ops::softmax::{SoftmaxResult, SoftmaxRows, SoftmaxScale, reference};
 use cortado_kernels::Micro;
 use cortado_kernels::generic::softmax::softmax;
 
@@ -23,6 +23,16 @@ const SCALES: &[(i32, i32, i32)] = &[
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
+    sweep(workspace, suite, "cortex_m::softmax", SoftmaxResult::Standard);
+}
+
+/// The cases, for one kind of result.
+pub(super) fn sweep(
+    workspace: &mut Workspace<'_>,
+    suite: &mut Suite,
+    operator: &'static str,
+    result: SoftmaxResult,
+) {
     let mut seed = 1;
     for &length in LENGTHS {
         for &(outer, inner) in ROWS {
@@ -32,9 +42,9 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
                     continue;
                 }
                 let scale = SoftmaxScale { multiplier, shift, diff_min };
-                let what = case(workspace, rows, &scale, seed);
+                let what = case(workspace, rows, &scale, result, seed);
                 suite.record(what.map(|what| Failure {
-                    operator: "cortex_m::softmax",
+                    operator,
                     case: "",
                     seed,
                     shape: [outer, length, inner, shift as usize],
@@ -50,6 +60,7 @@ fn case(
     workspace: &mut Workspace<'_>,
     rows: SoftmaxRows,
     scale: &SoftmaxScale,
+    result: SoftmaxResult,
     seed: u32,
 ) -> Option<What> {
     let count = rows.outer * rows.length * rows.inner;
@@ -63,9 +74,9 @@ fn case(
         _ => input.fill(random.bits() as i8),
     }
     let expected = memory.take::<i8>(count);
-    reference(rows, scale, input, expected);
+    reference(rows, scale, result, input, expected);
     let out = memory.guarded::<i8>(count, seed as u8);
-    let Some(()) = softmax(rows, scale, input, out.values) else {
+    let Some(()) = softmax(rows, scale, result, input, out.values) else {
         return Some(What::Refused);
     };
     if !out.is_intact() {

@@ -3,7 +3,7 @@
 use crate::fixtures::{Ready, compare_with_recorded, compiled, path};
 use cortado_compiler::report::Report;
 use cortado_contract::{Cpu, Target};
-use cortado_host::boards::{Board, Content, Profile, Tools};
+use cortado_host::boards::{Board, Content, Tools};
 use cortado_host::samples::Outputs;
 use cortado_npz::Array;
 use cortado_runtime::LayoutPolicy;
@@ -51,7 +51,7 @@ fn row(tools: &Tools, target: Target, labels: &[i64]) -> Result<bool, String> {
     let ready = Ready::new(&compiled.pte)?;
     let samples = ready.samples(MODEL)?;
     let board = Board::for_target(target);
-    let image = tools.build(board, target.isa(), Profile::Release, Content::Runner);
+    let image = tools.build(board, target.isa(), board.profile(), Content::Runner);
     let image = image.map_err(|error| error.to_string())?;
     let here = ready.run_here(target.isa(), LayoutPolicy::Refuse, &samples)?;
     let run = tools.run_program(&image, &ready.on_board(LayoutPolicy::Refuse), &samples);

@@ -4,7 +4,7 @@ use crate::arguments::{Place, RunArguments};
 use crate::failure::Failure;
 use crate::model::{self, Model};
 use cortado_contract::{ConstantForm, Cpu, Target};
-use cortado_host::boards::{Board, BoardProgram, BoardRun, Content, Profile, Tools};
+use cortado_host::boards::{Board, BoardProgram, BoardRun, Content, Tools};
 use cortado_host::local::{self, AlignedBytes, RunError};
 use cortado_host::samples::{Outputs, Samples};
 use cortado_npz::Archive;
@@ -126,9 +126,8 @@ fn run_on_board(
         ProgressBar::new_spinner().with_message(format!("building and running on {}", board.name));
     wait.enable_steady_tick(Duration::from_millis(120));
     let tools = Tools::find().map_err(Failure::new)?;
-    let image = tools
-        .build(board, target.isa(), Profile::Release, Content::Runner)
-        .map_err(Failure::new)?;
+    let image =
+        tools.build(board, target.isa(), board.profile(), Content::Runner).map_err(Failure::new)?;
     let program = BoardProgram { file, boundary: &boundary, requirements, policy };
     let outcome = tools.run_program(&image, &program, samples);
     wait.finish_and_clear();

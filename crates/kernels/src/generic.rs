@@ -39,6 +39,14 @@ pub enum LoadFailure<A, F> {
     Form(F),
     /// A rule of the operator's contract is broken.
     Rule(Violation),
+    /// The operator is in a group that this build leaves out.
+    NotBuilt,
+}
+
+/// Whether this build has the operator of this module: those in float only with the feature `float`, or on the host.
+pub const fn is_built(module: &str) -> bool {
+    let is_float = matches!(module.as_bytes(), [b'f', b'l', b'o', b'a', b't', b'_', ..]);
+    !is_float || cfg!(any(feature = "float", cortado_isa = "model"))
 }
 
 /// Prepared state that does not fit the memory it is executed on: a bug of the loader, never of a file.
@@ -70,12 +78,13 @@ macro_rules! declare_kernels {
             judge: &dyn Fn(ConstantForm) -> Result<(), F>,
         ) -> Result<(), LoadFailure<R::Error, F>> {
             match kind {
-                $(OperatorKind::$variant => load_one(
+                $(OperatorKind::$variant if is_built(stringify!($module)) => load_one(
                     reader,
                     judge,
                     ops::$variant::<Loaded<L>>::decode,
                     |arguments| $module::prepare(arguments, program, state),
                 ),)*
+                _ => Err(LoadFailure::NotBuilt),
             }
         }
 
@@ -91,7 +100,8 @@ macro_rules! declare_kernels {
         ) -> Result<(), Fault> {
             // By way of a pointer, so that the stack of one kernel is all that is used at a time.
             let kernel: fn(&[u32], &mut Memory<'_>) -> Option<()> = match kind {
-                $(OperatorKind::$variant => $module::execute::<M>,)*
+                $(OperatorKind::$variant if is_built(stringify!($module)) => $module::execute::<M>,)*
+                _ => |_, _| None,
             };
             kernel(state, memory).ok_or(Fault)
         }

@@ -95,6 +95,8 @@ pub enum OperatorProblem {
     Format(cortado_pte::Error),
     /// No operator of this name is in this build.
     Unknown,
+    /// This build leaves the operator out: it computes in float, and the feature `float` is off.
+    NotBuilt,
     /// A wrong number of arguments.
     ArgumentCount,
     /// An argument is of another kind than the schema says, or a number out of range.
@@ -279,6 +281,9 @@ impl OperatorProblem {
         match self {
             OperatorProblem::Format(error) => write!(f, "{error}"),
             OperatorProblem::Unknown => f.write_str("this build has no operator of that name"),
+            OperatorProblem::NotBuilt => f.write_str(
+                "it computes in float, and this firmware was built without the feature `float`",
+            ),
             OperatorProblem::ArgumentCount => {
                 f.write_str("the number of arguments is not the schema's")
             }

@@ -183,6 +183,7 @@ impl<'p> Program<'p> {
                     LoadFailure::Argument(problem) => fail(problem),
                     LoadFailure::Form(error) => error,
                     LoadFailure::Rule(rule) => fail(OperatorProblem::Rule(rule)),
+                    LoadFailure::NotBuilt => fail(OperatorProblem::NotBuilt),
                 },
             )?;
             used = end;

@@ -13,7 +13,9 @@ use super::{Board, BoardError, Region, Tools};
 pub enum Profile {
     /// As it is meant to run.
     Release,
-    /// The same optimisation with overflow checks and debug assertions.
+    /// As small as it gets, for a board whose flash is.
+    Small,
+    /// As it is meant to run, with overflow checks and debug assertions.
     Checked,
 }
 
@@ -22,6 +24,7 @@ impl Profile {
     pub fn name(self) -> &'static str {
         match self {
             Profile::Release => "release",
+            Profile::Small => "small",
             Profile::Checked => "checked",
         }
     }
@@ -110,7 +113,15 @@ impl Tools {
             .current_dir(firmware_directory())
             .args(["build", "--locked", "--color=never", "--bin", "cortado-firmware"])
             .args(["--profile", profile.name()])
-            .args(["--features", &format!("{},isa-{isa}{}", board.feature, content.features())])
+            .args([
+                "--features",
+                &format!(
+                    "{},isa-{isa}{}{}",
+                    board.feature,
+                    content.features(),
+                    float_feature(board)
+                ),
+            ])
             .args(["--target", code.triple, "--target-dir", "target"]);
         let output = cargo
             .output()
@@ -131,6 +142,20 @@ impl Tools {
         fs::rename(&fresh, &path).map_err(BoardError::io("create", &path))?;
         read_image(path, board, isa)
     }
+}
+
+/// Boards of no more flash than this get images without operators in float, which have no room there.
+const SMALL_FLASH_BYTES: u32 = 256 * 1024;
+
+impl Board {
+    /// How images for this board are best optimised.
+    pub fn profile(&self) -> Profile {
+        if self.flash.bytes <= SMALL_FLASH_BYTES { Profile::Small } else { Profile::Release }
+    }
+}
+
+fn float_feature(board: &Board) -> &'static str {
+    if board.flash.bytes <= SMALL_FLASH_BYTES { "" } else { ",float" }
 }
 
 /// The firmware's folder in this source tree.

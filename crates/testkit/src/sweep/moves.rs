@@ -20,7 +20,7 @@ pub(super) fn case(
     input: &Tensor,
     out: &Tensor,
     gather: &Gather,
-    source: impl Fn([u32; MAX_AXES]) -> [u32; MAX_AXES],
+    source: &dyn Fn([u32; MAX_AXES]) -> [u32; MAX_AXES],
 ) -> Option<What> {
     let element_bytes = out.dtype().size_bytes() as usize;
     let mut memory = workspace.start();

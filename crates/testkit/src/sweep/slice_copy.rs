@@ -48,7 +48,7 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
                     let what = match operator.check() {
                         Err(_) => Some(What::Refused),
                         Ok(()) => {
-                            case(workspace, seed, &input, &out, &operator.gather(), |mut index| {
+                            case(workspace, seed, &input, &out, &operator.gather(), &|mut index| {
                                 index[dim] = first as u32 + index[dim] * step as u32;
                                 index
                             })

@@ -63,7 +63,7 @@ pub(super) fn sweep(
                     let out = Tensor::new(dtype, &extents[..count], out_order);
                     let what = match gather(input, Ints::new(&list[..count]), out) {
                         Err(_) => Some(What::Refused),
-                        Ok(gather) => case(workspace, seed, &input, &out, &gather, |index| {
+                        Ok(gather) => case(workspace, seed, &input, &out, &gather, &|index| {
                             let mut source = [0; MAX_AXES];
                             (0..count).for_each(|axis| source[from(axis)] = index[axis]);
                             source

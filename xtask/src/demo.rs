@@ -51,7 +51,7 @@ fn row(tools: &Tools, target: Target, labels: &[i64]) -> Result<bool, String> {
     let ready = Ready::new(&compiled.pte)?;
     let samples = ready.samples(MODEL)?;
     let board = Board::for_target(target);
-    let image = tools.build(board, target.isa(), board.profile(), Content::Runner);
+    let image = tools.build(board, target.isa(), board.profile(Content::Runner), Content::Runner);
     let image = image.map_err(|error| error.to_string())?;
     let here = ready.run_here(target.isa(), LayoutPolicy::Refuse, &samples)?;
     let run = tools.run_program(&image, &ready.on_board(LayoutPolicy::Refuse), &samples);

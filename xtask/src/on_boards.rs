@@ -59,7 +59,7 @@ fn cases(
     streams: &[PathBuf],
     tally: &mut Tally,
 ) -> Result<(), BoardError> {
-    let image = tools.build(board, isa, board.profile(), Content::Cases)?;
+    let image = tools.build(board, isa, board.profile(Content::Cases), Content::Cases)?;
     let directory = std::env::temp_dir();
     let run = |task: &str, program: Option<&Path>| {
         let limit = Duration::from_secs(300);
@@ -93,7 +93,7 @@ fn cases(
 /// The linear models, compiled for the board's own target: equal to the host and to what is recorded.
 fn models(tools: &Tools, board: &'static Board, tally: &mut Tally) -> Result<(), String> {
     let target = Target::new(board.cpu);
-    let image = tools.build(board, target.isa(), board.profile(), Content::Runner);
+    let image = tools.build(board, target.isa(), board.profile(Content::Runner), Content::Runner);
     let image = image.map_err(|error| error.to_string())?;
     for model in LINEAR_MODELS {
         let ready = Ready::new(&compiled(model, target)?.pte)?;
@@ -130,7 +130,7 @@ fn run_and_compare(
 fn pairs(tools: &Tools, tally: &mut Tally) -> Result<(), String> {
     for kernels in Isa::ALL {
         let board = Board::for_target(Target::new(cpu_of(kernels)));
-        let image = tools.build(board, kernels, board.profile(), Content::Runner);
+        let image = tools.build(board, kernels, board.profile(Content::Runner), Content::Runner);
         let image = image.map_err(|error| error.to_string())?;
         for made_for in Isa::ALL {
             let pte = compiled("tiny_linear", Target::new(cpu_of(made_for)))?.pte;

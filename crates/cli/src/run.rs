@@ -126,8 +126,9 @@ fn run_on_board(
         ProgressBar::new_spinner().with_message(format!("building and running on {}", board.name));
     wait.enable_steady_tick(Duration::from_millis(120));
     let tools = Tools::find().map_err(Failure::new)?;
-    let image =
-        tools.build(board, target.isa(), board.profile(), Content::Runner).map_err(Failure::new)?;
+    let image = tools
+        .build(board, target.isa(), board.profile(Content::Runner), Content::Runner)
+        .map_err(Failure::new)?;
     let program = BoardProgram { file, boundary: &boundary, requirements, policy };
     let outcome = tools.run_program(&image, &program, samples);
     wait.finish_and_clear();

@@ -147,10 +147,17 @@ impl Tools {
 /// Boards of no more flash than this get images without operators in float, which have no room there.
 const SMALL_FLASH_BYTES: u32 = 256 * 1024;
 
+/// Boards of no more flash than this have the kernel cases in images that are optimised for size.
+const MEDIUM_FLASH_BYTES: u32 = 512 * 1024;
+
 impl Board {
-    /// How images for this board are best optimised.
-    pub fn profile(&self) -> Profile {
-        if self.flash.bytes <= SMALL_FLASH_BYTES { Profile::Small } else { Profile::Release }
+    /// How an image for this board is best optimised.
+    pub fn profile(&self, content: Content) -> Profile {
+        let fits = match content {
+            Content::Runner => self.flash.bytes > SMALL_FLASH_BYTES,
+            Content::Cases => self.flash.bytes > MEDIUM_FLASH_BYTES,
+        };
+        if fits { Profile::Release } else { Profile::Small }
     }
 }
 

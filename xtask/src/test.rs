@@ -11,6 +11,7 @@ pub(crate) fn run(full: bool) -> Result<(), String> {
     format()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])?;
     cargo(&["test", "--workspace", "--quiet"])?;
+    address_sanitizer()?;
     cargo(&["doc", "--workspace", "--no-deps", "--quiet"])?;
     let mut tally = Tally::default();
     on_boards::run(&tools, &mut tally)?;
@@ -19,6 +20,45 @@ pub(crate) fn run(full: bool) -> Result<(), String> {
         selftest::run(&tools, &mut tally).map_err(|error| error.to_string())?;
     }
     tally.finish()
+}
+
+/// The kernels' cases under AddressSanitizer, which takes a nightly compiler; skipped with a message where there is none.
+fn address_sanitizer() -> Result<(), String> {
+    const HOST: &str = "x86_64-unknown-linux-gnu";
+    let arguments = [
+        "+nightly",
+        "test",
+        "--quiet",
+        "--tests",
+        "--target",
+        HOST,
+        "-p",
+        "cortado-kernels",
+        "-p",
+        "cortado-testkit",
+    ];
+    let has_nightly = Command::new("rustc").args(["+nightly", "--version"]).output();
+    if !has_nightly.is_ok_and(|output| output.status.success()) {
+        println!(
+            "skipped AddressSanitizer: there is no nightly tool chain (rustup toolchain install nightly)"
+        );
+        return Ok(());
+    }
+    println!("==> cargo {} under AddressSanitizer", arguments.join(" "));
+    // The Cargo that runs this program is the stable one; the proxy beside it chooses by the first argument.
+    let status = Command::new("cargo")
+        .args(arguments)
+        .current_dir(steps::root())
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("CARGO")
+        .env("RUSTFLAGS", "-Zsanitizer=address")
+        .env("CARGO_TARGET_DIR", steps::root().join("target/address-sanitizer"))
+        .status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("the cases under AddressSanitizer ended with {status}")),
+        Err(error) => Err(format!("cannot start cargo: {error}")),
+    }
 }
 
 /// Every Rust file, also those that only a macro names and that `cargo fmt` therefore does not find.

@@ -1,13 +1,14 @@
 //! `cortado check`: what a compiled program is, and which cores compute it right.
 
 use crate::arguments::CheckArguments;
-use crate::failure::Failure;
+use crate::failure::{Failure, print};
 use crate::model::{self, Model};
 use cortado_contract::{Isa, Target};
 use cortado_host::local::{self, AlignedBytes, Visitor, with_method};
 use cortado_host::samples::Signature;
 use cortado_runtime::{LayoutPolicy, Method, Micro, Program};
 use serde::Serialize;
+use std::fmt::Write;
 use std::process::ExitCode;
 
 /// What `check --json` prints.
@@ -68,9 +69,9 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     let file = AlignedBytes::copy_of(&bytes);
     let findings = Findings::of(&file).map_err(|error| Failure::load(path, error))?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&findings).map_err(Failure::new)?);
+        print(&serde_json::to_string_pretty(&findings).map_err(Failure::new)?)?;
     } else {
-        print(&path.display().to_string(), &findings);
+        print(&text(&path.display().to_string(), &findings))?;
     }
     Ok(verdict(target, &findings))
 }
@@ -144,40 +145,57 @@ impl From<&Signature> for Boundary {
     }
 }
 
-fn print(path: &str, findings: &Findings) {
-    println!("{path}");
+/// The findings as text for people.
+fn text(path: &str, findings: &Findings) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_text(&mut text, path, findings);
+    text
+}
+
+fn write_text(out: &mut String, path: &str, findings: &Findings) -> std::fmt::Result {
+    writeln!(out, "{path}")?;
     match &findings.made_for {
         Some(made_for) => {
             let MadeFor { cpu, isa, constant_form, compiler_version } = made_for;
-            println!(
+            writeln!(
+                out,
                 "  made for       {cpu}, {isa} kernels, constant form {constant_form}, by Cortado {compiler_version}"
-            );
+            )?;
         }
-        None => println!(
+        None => writeln!(
+            out,
             "  made for       a target that the file does not name (no stamp; not made by Cortado)"
-        ),
+        )?,
     }
-    println!("  file           {} bytes", findings.file_bytes);
-    println!("  arena          {} bytes", findings.arena_bytes);
-    println!("  method state   {} bytes", findings.state_bytes);
+    writeln!(out, "  file           {} bytes", findings.file_bytes)?;
+    writeln!(out, "  arena          {} bytes", findings.arena_bytes)?;
+    writeln!(out, "  method state   {} bytes", findings.state_bytes)?;
     for (side, tensors) in [("input", &findings.inputs), ("output", &findings.outputs)] {
         for (index, tensor) in tensors.iter().enumerate() {
-            println!("  {:<14} {} {:?}", format!("{side} {index}"), tensor.dtype, tensor.shape);
+            writeln!(
+                out,
+                "  {:<14} {} {:?}",
+                format!("{side} {index}"),
+                tensor.dtype,
+                tensor.shape
+            )?;
         }
     }
-    println!("  instructions");
+    writeln!(out, "  instructions")?;
     for (index, Instruction { operator, constant_form }) in findings.instructions.iter().enumerate()
     {
         match constant_form {
-            Some(form) => println!("    {index:>3}  {operator} (constant form {form})"),
-            None => println!("    {index:>3}  {operator}"),
+            Some(form) => writeln!(out, "    {index:>3}  {operator} (constant form {form})")?,
+            None => writeln!(out, "    {index:>3}  {operator}")?,
         }
     }
-    println!("  kernels");
+    writeln!(out, "  kernels")?;
     for Verdict { isa, reason, .. } in &findings.isas {
         match reason {
-            None => println!("    {isa:<7} computes it exactly"),
-            Some(reason) => println!("    {isa:<7} refuses it: {reason}"),
+            None => writeln!(out, "    {isa:<7} computes it exactly")?,
+            Some(reason) => writeln!(out, "    {isa:<7} refuses it: {reason}")?,
         }
     }
+    Ok(())
 }

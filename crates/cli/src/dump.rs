@@ -1,7 +1,7 @@
 //! `cortado dump`: any stage of a compilation, as text or as JSON.
 
 use crate::arguments::{DumpArguments, Stage};
-use crate::failure::Failure;
+use crate::failure::{Failure, print};
 use crate::model::{self, Model};
 use cortado_compiler::Compiled;
 use serde::Serialize;
@@ -30,7 +30,7 @@ pub(crate) fn dump(arguments: &DumpArguments) -> Result<ExitCode, Failure> {
             stage_of(&compiled, stage, arguments.json)?
         }
     };
-    println!("{}", text.trim_end());
+    print(text.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

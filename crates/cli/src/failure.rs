@@ -2,6 +2,7 @@
 
 use cortado_runtime::LoadError;
 use std::fmt;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 /// A request that cannot be met.
@@ -47,5 +48,20 @@ impl fmt::Display for Failure {
             write!(f, "\nhelp: {help}")?;
         }
         Ok(())
+    }
+}
+
+/// Prints a text and a line end to standard output. A reader that has seen enough and left is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out
+        .write_all(text.trim_end().as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush())
+    {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
     }
 }

@@ -8,8 +8,8 @@ use cortado_host::boards::{Board, BoardError, Content, Profile, Tools};
 use cortado_runtime::LayoutPolicy;
 use std::collections::BTreeMap;
 
-/// The cores that models are run on, one for each instruction set; M3 stands for the scalar ones with room for models.
-const CPUS: [Cpu; 3] = [Cpu::M55, Cpu::M4, Cpu::M3];
+/// The cores that models are run on.
+const CPUS: [Cpu; 6] = [Cpu::M0, Cpu::M3, Cpu::M4, Cpu::M7, Cpu::M33, Cpu::M55];
 /// Models of more multiply-accumulates than this run only where they are fast, unless all are asked for.
 const LARGE_MACS: u64 = 1_000_000;
 
@@ -64,6 +64,12 @@ pub(crate) fn run_all(
                             problem = Some("the board's outputs differ from the host's".to_owned());
                         }
                     }
+                    // The smallest board is built without operators in float; that it says so is right.
+                    Ok(Err(refusal))
+                        if *cpu == Cpu::M0 && refusal.message.contains("feature `float`") =>
+                    {
+                        instructions = refusal.message;
+                    }
                     Ok(Err(refusal)) => problem = Some(refusal.message),
                     // The board is too small: that is said, with numbers, and no failure.
                     Err(
@@ -76,10 +82,12 @@ pub(crate) fn run_all(
                 }
             }
             let row = format!(
-                "{label}: {} operators, {:.0} % int8, .pte {}, arena {}, {instructions}",
+                "{label}: {} operators, {:.0} % int8, .pte {}, flash {}, RAM {} (arena {}), {instructions}",
                 report.operators.len(),
                 100.0 * report.int8_share,
                 compiled.pte.len(),
+                image.flash_bytes as usize + compiled.pte.len(),
+                u64::from(image.ram_bytes()) + report.state_bytes as u64 + report.arena_bytes,
                 report.arena_bytes,
             );
             tally.record(&row, problem);

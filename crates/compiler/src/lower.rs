@@ -118,12 +118,7 @@ fn in_memory_order(dtype: DType, shape: &[u32], dim_order: &[u8], data: Arc<[u8]
         return data;
     }
     let size = dtype.size_bytes() as usize;
-    let mut positions = vec![0usize];
-    for axis in dim_order.iter().map(|axis| usize::from(*axis)) {
-        let stride: usize = shape[axis + 1..].iter().map(|extent| *extent as usize).product();
-        let steps = |start: usize| (0..shape[axis] as usize).map(move |step| start + step * stride);
-        positions = positions.into_iter().flat_map(steps).collect();
-    }
+    let positions = crate::order::logical_positions(shape, dim_order);
     positions.into_iter().flat_map(|position| &data[position * size..][..size]).copied().collect()
 }
 

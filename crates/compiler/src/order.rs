@@ -8,6 +8,17 @@ pub(crate) fn row_major(rank: usize) -> Vec<u8> {
     (0..rank as u8).collect()
 }
 
+/// For each element in the order of memory, its position in logical order.
+pub(crate) fn logical_positions(shape: &[u32], order: &[u8]) -> Vec<usize> {
+    let mut positions = vec![0];
+    for axis in order.iter().map(|axis| usize::from(*axis)) {
+        let stride: usize = shape[axis + 1..].iter().map(|extent| *extent as usize).product();
+        let steps = |start: usize| (0..shape[axis] as usize).map(move |step| start + step * stride);
+        positions = positions.into_iter().flat_map(steps).collect();
+    }
+    positions
+}
+
 /// Whether a tensor's bytes are the same in both orders.
 pub(crate) fn is_same(shape: &[u32], a: &[u8], b: &[u8]) -> bool {
     let counts = |axis: &&u8| shape.get(usize::from(**axis)).is_some_and(|extent| *extent != 1);

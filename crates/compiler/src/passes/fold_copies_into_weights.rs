@@ -96,12 +96,10 @@ impl Fold {
 
 /// The weights with their columns, which count the elements of a sample in logical order, in memory order.
 fn reordered_columns(weights: &Value, shape: &[u32], order: &[u8]) -> Value {
-    let mut columns = vec![0usize];
-    for axis in order.iter().map(|axis| usize::from(*axis)).filter(|axis| *axis != 0) {
-        let stride: usize = shape[axis + 1..].iter().map(|extent| *extent as usize).product();
-        let steps = |start: usize| (0..shape[axis] as usize).map(move |step| start + step * stride);
-        columns = columns.into_iter().flat_map(steps).collect();
-    }
+    // Of one sample: the batch axis, which lies outermost, counts as one.
+    let mut sample = shape.to_vec();
+    sample[0] = 1;
+    let columns = crate::order::logical_positions(&sample, order);
     let size = weights.dtype.size_bytes() as usize;
     let data = weights.data.as_deref().unwrap_or(&[]);
     let rows = data.chunks_exact(columns.len() * size);

@@ -11,6 +11,9 @@
 //! | plan | [`mod@plan`] | lowered program | [`plan::MemoryPlan`] |
 //! | emit | [`mod@emit`] | all of it | bytes of a `.pte` |
 //!
+//! [`mod@finish`] is the last two in one. The other way, [`mod@lift`] reads any `.pte` back as a lowered program, and
+//! [`mod@retarget`] turns one for one instruction set into one for another.
+//!
 //! The target is a value, handed from stage to stage.
 
 #![forbid(unsafe_code)]
@@ -18,16 +21,19 @@
 pub mod dump;
 pub mod emit;
 pub mod error;
+pub mod finish;
 pub mod from_export;
 mod functions;
 pub mod graph;
 pub mod import;
+pub mod lift;
 pub mod lower;
 pub mod lowered;
 mod order;
 pub mod passes;
 pub mod plan;
 pub mod report;
+pub mod retarget;
 #[cfg(test)]
 mod testing;
 pub mod verify;
@@ -66,14 +72,6 @@ pub fn compile(exported: &ExportedProgram, target: Target) -> Result<Compiled, C
         );
     })?;
     let lowered = lower::lower(&graph, target)?;
-    let plan = plan::plan(&lowered);
-    let defects = plan::check(&lowered, &plan);
-    if !defects.is_empty() {
-        return Err(CompileError::Internal(format!(
-            "the memory plan is wrong: {}",
-            defects.join("; ")
-        )));
-    }
-    let pte = emit::emit(&lowered, &plan, target)?;
+    let finish::Finished { lowered, plan, pte } = finish::finish(&lowered, target)?;
     Ok(Compiled { target, graph, lowered, plan, pte })
 }

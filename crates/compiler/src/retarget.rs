@@ -1,0 +1,240 @@
+//! Retargeting: the calls of one instruction set as those of another.
+//!
+//! Two things of a lowered program depend on the instruction set: the form of linear layers' constant terms, and the sizes of
+//! scratch buffers. Both are data, and so is all that is needed to convert them:
+//!
+//! ```text
+//! bias[o] = kernel_sum[o] − input_offset · Σ_i (weights[o,i] + filter_offset)        wrapping in 32 bits
+//! ```
+//!
+//! A bias of zeros and none are the same layer. Where none is needed none is written, here as in the lowering, because a kernel sum
+//! does not tell which of both it was made from.
+
+use crate::lift::is_scratch;
+use crate::lowered::{Buffer, BufferId, BufferKind, Lowered, LoweredDomain, LoweredTensor};
+use cortado_contract::ops::quantized_linear::kernel_sums;
+use cortado_contract::ops::{Operator, Rules};
+use cortado_contract::quant::{FilterOffset, InputOffset};
+use cortado_contract::{ConstantForm, DType, Isa};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What has changed in a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The number of linear layers whose constant term is in another form now.
+    pub forms: usize,
+    /// The number of scratch buffers that have another size now.
+    pub scratch_buffers: usize,
+}
+
+/// Why a program cannot be retargeted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("instruction {instruction}, {operator}: {what}")]
+pub struct RetargetError {
+    /// The position of the call.
+    pub instruction: usize,
+    /// The operator.
+    pub operator: &'static str,
+    /// What cannot be proved or converted.
+    pub what: String,
+}
+
+/// Converts a program's calls to those of an instruction set.
+///
+/// # Errors
+/// A call breaks its operator's rules, or a linear layer's constant term cannot be computed.
+pub fn retarget(program: &mut Lowered, isa: Isa) -> Result<Changes, RetargetError> {
+    let mut changes = Changes::default();
+    for index in 0..program.calls.len() {
+        let mut operator = program.calls[index].operator.clone();
+        let kind = operator.kind();
+        let fail = |what| RetargetError { instruction: index, operator: kind.name(), what };
+        if let Err(violation) = operator.check() {
+            let argument = kind.argument_name(violation.argument);
+            return Err(fail(format!("argument `{argument}` {}", violation.rule.explain())));
+        }
+        if let Some(layer) = Layer::of(&mut operator) {
+            let changed = layer.convert(program, isa).map_err(fail)?;
+            changes.forms += usize::from(changed);
+        }
+        changes.scratch_buffers += resize_scratch(program, &mut operator, isa);
+        program.calls[index].operator = operator;
+    }
+    Ok(changes)
+}
+
+/// Leaves out every bias of zeros that a linear layer has.
+pub(crate) fn drop_zero_biases(program: &mut Lowered) {
+    for index in 0..program.calls.len() {
+        let mut operator = program.calls[index].operator.clone();
+        if let Some(layer) = Layer::of(&mut operator)
+            && let Some(bias) = layer.bias.as_ref()
+            && int32s(program, bias).is_some_and(|bias| bias.iter().all(|number| *number == 0))
+        {
+            *layer.bias = None;
+            program.calls[index].operator = operator;
+        }
+    }
+}
+
+/// Gives scratch buffers the sizes that the instruction set's kernels ask for.
+fn resize_scratch(
+    program: &mut Lowered,
+    operator: &mut Operator<LoweredDomain>,
+    isa: Isa,
+) -> usize {
+    let sizes = operator.scratch_bytes(isa);
+    let mut sizes = sizes.iter();
+    let mut resized: HashMap<BufferId, u32> = HashMap::new();
+    for (name, tensor) in operands(operator) {
+        if is_scratch(name)
+            && let Some(bytes) = sizes.next()
+            && (tensor.dtype != DType::U8 || tensor.shape != [*bytes])
+        {
+            resized.insert(tensor.id, *bytes);
+        }
+    }
+    *operator = crate::finish::replace_tensors(operator, |tensor| {
+        let mut tensor = tensor.clone();
+        if let Some(bytes) = resized.get(&tensor.id) {
+            (tensor.dtype, tensor.shape, tensor.dim_order) = (DType::U8, vec![*bytes], vec![0]);
+            let buffer = &mut program.buffers[tensor.id.0];
+            (buffer.dtype, buffer.shape, buffer.dim_order) = (DType::U8, vec![*bytes], vec![0]);
+        }
+        tensor
+    });
+    resized.len()
+}
+
+/// The tensors of an operator with the names of their arguments.
+pub(crate) fn operands(operator: &Operator<LoweredDomain>) -> Vec<(&'static str, LoweredTensor)> {
+    let mut named = crate::lift::Named::default();
+    operator.encode(&mut named);
+    named.0
+}
+
+/// What both linear operators have in common, to be changed.
+struct Layer<'o> {
+    weights: &'o LoweredTensor,
+    bias: &'o mut Option<LoweredTensor>,
+    kernel_sum: &'o mut Option<LoweredTensor>,
+    input_offset: InputOffset,
+    filter_offset: FilterOffset,
+}
+
+impl<'o> Layer<'o> {
+    fn of(operator: &'o mut Operator<LoweredDomain>) -> Option<Self> {
+        macro_rules! layer {
+            ($linear:ident) => {
+                Some(Layer {
+                    weights: &$linear.weights,
+                    bias: &mut $linear.bias,
+                    kernel_sum: &mut $linear.kernel_sum,
+                    input_offset: $linear.input_offset,
+                    filter_offset: $linear.filter_offset,
+                })
+            };
+        }
+        match operator {
+            Operator::QuantizedLinear(linear) => layer!(linear),
+            Operator::QuantizedLinearPerChannel(linear) => layer!(linear),
+            _ => None,
+        }
+    }
+
+    /// Brings the constant term into the form that `isa` reads; whether it was in another one.
+    fn convert(self, program: &mut Lowered, isa: Isa) -> Result<bool, String> {
+        let form = ConstantForm::of_operands(self.bias.is_some(), self.kernel_sum.is_some());
+        if form.map_err(|both| both.to_string())? == isa.constant_form() {
+            return Ok(false);
+        }
+        let constant = |tensor: &LoweredTensor, name: &str| {
+            int32s(program, tensor).ok_or_else(|| {
+                format!("its `{name}` is no constant of the file, so it cannot be converted")
+            })
+        };
+        let term = match (self.bias.as_ref(), self.kernel_sum.as_ref()) {
+            (Some(bias), _) => Some(constant(bias, "bias")?),
+            (None, Some(sum)) => Some(constant(sum, "kernel_sum")?),
+            (None, None) => None,
+        };
+        let share = shares(program, self.weights, self.input_offset, self.filter_offset).ok_or(
+            "its `weights` are no constant of the file, so its constant term cannot be converted",
+        )?;
+        let name = program.buffer(self.weights.id).name.clone();
+        match isa.constant_form() {
+            ConstantForm::KernelSum => {
+                let bias = term.unwrap_or_else(|| vec![0; share.len()]);
+                let sums = share.iter().zip(bias).map(|(share, bias)| share.wrapping_add(bias));
+                let shape = vec![1, share.len() as u32];
+                *self.kernel_sum =
+                    Some(int32_row(program, format!("{name}_kernel_sum"), shape, sums.collect()));
+                *self.bias = None;
+            }
+            ConstantForm::Bias => {
+                let sums = term.unwrap_or_default();
+                let bias: Vec<i32> =
+                    sums.iter().zip(&share).map(|(sum, share)| sum.wrapping_sub(*share)).collect();
+                let shape = vec![bias.len() as u32];
+                *self.bias = bias
+                    .iter()
+                    .any(|number| *number != 0)
+                    .then(|| int32_row(program, format!("{name}_bias"), shape, bias));
+                *self.kernel_sum = None;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The input offset's share of each output feature's constant term: `input_offset · Σ_i (weights[o,i] + filter_offset)`. `None`
+/// where the weights are no constant.
+pub(crate) fn shares(
+    program: &Lowered,
+    weights: &LoweredTensor,
+    input_offset: InputOffset,
+    filter_offset: FilterOffset,
+) -> Option<Vec<i32>> {
+    let [out_features, in_features] = weights.shape[..] else { return None };
+    let data = constant(program, weights)?;
+    let weights: Vec<i8> = data.iter().map(|byte| *byte as i8).collect();
+    let count = (out_features as usize).checked_mul(in_features as usize)?;
+    let mut out = vec![0; out_features as usize];
+    kernel_sums(
+        in_features as usize,
+        weights.get(..count)?,
+        input_offset,
+        filter_offset,
+        None,
+        &mut out,
+    );
+    Some(out)
+}
+
+/// The bytes of a constant, `None` for other tensors.
+pub(crate) fn constant<'p>(program: &'p Lowered, tensor: &LoweredTensor) -> Option<&'p [u8]> {
+    match &program.buffer(program.storage(tensor.id)).kind {
+        BufferKind::Constant(data) => Some(data),
+        _ => None,
+    }
+}
+
+/// The numbers of a constant of 32-bit integers, `None` for other tensors.
+pub(crate) fn int32s(program: &Lowered, tensor: &LoweredTensor) -> Option<Vec<i32>> {
+    let data = constant(program, tensor).filter(|_| tensor.dtype == DType::I32)?;
+    Some(data.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect())
+}
+
+fn int32_row(
+    program: &mut Lowered,
+    name: String,
+    shape: Vec<u32>,
+    values: Vec<i32>,
+) -> LoweredTensor {
+    let bytes: Arc<[u8]> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let dim_order = (0..shape.len() as u8).collect();
+    let kind = BufferKind::Constant(bytes);
+    let id = program.add(Buffer { name, dtype: DType::I32, shape, dim_order, kind });
+    program.tensor(id)
+}

@@ -26,6 +26,7 @@ pub mod from_export;
 mod functions;
 pub mod graph;
 pub mod import;
+pub mod judge;
 pub mod lift;
 pub mod lower;
 pub mod lowered;

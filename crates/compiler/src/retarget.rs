@@ -54,9 +54,11 @@ pub fn retarget(program: &mut Lowered, isa: Isa) -> Result<Changes, RetargetErro
             let argument = kind.argument_name(violation.argument);
             return Err(fail(format!("argument `{argument}` {}", violation.rule.explain())));
         }
-        if let Some(layer) = Layer::of(&mut operator) {
-            let changed = layer.convert(program, isa).map_err(fail)?;
-            changes.forms += usize::from(changed);
+        let layer = Layer::of(&operator);
+        let terms = layer.map(|layer| layer.convert(program, isa)).transpose().map_err(fail)?;
+        if let Some(terms) = terms.flatten() {
+            set_terms(&mut operator, terms);
+            changes.forms += 1;
         }
         changes.scratch_buffers += resize_scratch(program, &mut operator, isa);
         program.calls[index].operator = operator;
@@ -67,13 +69,13 @@ pub fn retarget(program: &mut Lowered, isa: Isa) -> Result<Changes, RetargetErro
 /// Leaves out every bias of zeros that a linear layer has.
 pub(crate) fn drop_zero_biases(program: &mut Lowered) {
     for index in 0..program.calls.len() {
-        let mut operator = program.calls[index].operator.clone();
-        if let Some(layer) = Layer::of(&mut operator)
-            && let Some(bias) = layer.bias.as_ref()
-            && int32s(program, bias).is_some_and(|bias| bias.iter().all(|number| *number == 0))
-        {
-            *layer.bias = None;
-            program.calls[index].operator = operator;
+        let is_zero = Layer::of(&program.calls[index].operator).is_some_and(|layer| {
+            let bias = layer.bias.as_ref().filter(|_| layer.kernel_sum.is_none());
+            let bias = bias.and_then(|bias| int32s(program, bias));
+            bias.is_some_and(|bias| bias.iter().all(|number| *number == 0))
+        });
+        if is_zero {
+            set_terms(&mut program.calls[index].operator, (None, None));
         }
     }
 }
@@ -114,47 +116,50 @@ pub(crate) fn operands(operator: &Operator<LoweredDomain>) -> Vec<(&'static str,
     named.0
 }
 
-/// What both linear operators have in common, to be changed.
-struct Layer<'o> {
-    weights: &'o LoweredTensor,
-    bias: &'o mut Option<LoweredTensor>,
-    kernel_sum: &'o mut Option<LoweredTensor>,
-    input_offset: InputOffset,
-    filter_offset: FilterOffset,
+/// What both linear operators have in common.
+pub(crate) struct Layer<'o> {
+    pub(crate) weights: &'o LoweredTensor,
+    pub(crate) bias: &'o Option<LoweredTensor>,
+    pub(crate) kernel_sum: &'o Option<LoweredTensor>,
+    pub(crate) input_offset: InputOffset,
+    pub(crate) filter_offset: FilterOffset,
+}
+
+/// Evaluates an expression over `$linear`, whichever linear operator it is; `None` for other operators.
+macro_rules! with_linear {
+    ($operator:expr, $linear:ident => $value:expr) => {
+        match $operator {
+            Operator::QuantizedLinear($linear) => Some($value),
+            Operator::QuantizedLinearPerChannel($linear) => Some($value),
+            _ => None,
+        }
+    };
 }
 
 impl<'o> Layer<'o> {
-    fn of(operator: &'o mut Operator<LoweredDomain>) -> Option<Self> {
-        macro_rules! layer {
-            ($linear:ident) => {
-                Some(Layer {
-                    weights: &$linear.weights,
-                    bias: &mut $linear.bias,
-                    kernel_sum: &mut $linear.kernel_sum,
-                    input_offset: $linear.input_offset,
-                    filter_offset: $linear.filter_offset,
-                })
-            };
-        }
-        match operator {
-            Operator::QuantizedLinear(linear) => layer!(linear),
-            Operator::QuantizedLinearPerChannel(linear) => layer!(linear),
-            _ => None,
-        }
+    /// The layer that an operator is, if it is one.
+    pub(crate) fn of(operator: &'o Operator<LoweredDomain>) -> Option<Self> {
+        with_linear!(operator, linear => Layer {
+            weights: &linear.weights,
+            bias: &linear.bias,
+            kernel_sum: &linear.kernel_sum,
+            input_offset: linear.input_offset,
+            filter_offset: linear.filter_offset,
+        })
     }
 
-    /// Brings the constant term into the form that `isa` reads; whether it was in another one.
-    fn convert(self, program: &mut Lowered, isa: Isa) -> Result<bool, String> {
+    /// The constant term in the form that `isa` reads, as bias and kernel sum; `None` where it is in that form already.
+    fn convert(&self, program: &mut Lowered, isa: Isa) -> Result<Option<Terms>, String> {
         let form = ConstantForm::of_operands(self.bias.is_some(), self.kernel_sum.is_some());
         if form.map_err(|both| both.to_string())? == isa.constant_form() {
-            return Ok(false);
+            return Ok(None);
         }
         let constant = |tensor: &LoweredTensor, name: &str| {
             int32s(program, tensor).ok_or_else(|| {
                 format!("its `{name}` is no constant of the file, so it cannot be converted")
             })
         };
-        let term = match (self.bias.as_ref(), self.kernel_sum.as_ref()) {
+        let term = match (self.bias, self.kernel_sum) {
             (Some(bias), _) => Some(constant(bias, "bias")?),
             (None, Some(sum)) => Some(constant(sum, "kernel_sum")?),
             (None, None) => None,
@@ -163,29 +168,31 @@ impl<'o> Layer<'o> {
             "its `weights` are no constant of the file, so its constant term cannot be converted",
         )?;
         let name = program.buffer(self.weights.id).name.clone();
-        match isa.constant_form() {
+        Ok(Some(match isa.constant_form() {
             ConstantForm::KernelSum => {
                 let bias = term.unwrap_or_else(|| vec![0; share.len()]);
                 let sums = share.iter().zip(bias).map(|(share, bias)| share.wrapping_add(bias));
-                let shape = vec![1, share.len() as u32];
-                *self.kernel_sum =
-                    Some(int32_row(program, format!("{name}_kernel_sum"), shape, sums.collect()));
-                *self.bias = None;
+                let (name, shape) = (format!("{name}_kernel_sum"), vec![1, share.len() as u32]);
+                (None, Some(int32_row(program, name, shape, sums.collect())))
             }
             ConstantForm::Bias => {
                 let sums = term.unwrap_or_default();
                 let bias: Vec<i32> =
                     sums.iter().zip(&share).map(|(sum, share)| sum.wrapping_sub(*share)).collect();
-                let shape = vec![bias.len() as u32];
-                *self.bias = bias
-                    .iter()
-                    .any(|number| *number != 0)
-                    .then(|| int32_row(program, format!("{name}_bias"), shape, bias));
-                *self.kernel_sum = None;
+                let (name, shape) = (format!("{name}_bias"), vec![bias.len() as u32]);
+                let is_zero = bias.iter().all(|number| *number == 0);
+                ((!is_zero).then(|| int32_row(program, name, shape, bias)), None)
             }
-        }
-        Ok(true)
+        }))
     }
+}
+
+/// A linear layer's bias and kernel sum.
+type Terms = (Option<LoweredTensor>, Option<LoweredTensor>);
+
+/// Gives a linear layer another constant term.
+fn set_terms(operator: &mut Operator<LoweredDomain>, (bias, kernel_sum): Terms) {
+    with_linear!(operator, linear => (linear.bias, linear.kernel_sum) = (bias, kernel_sum));
 }
 
 /// The input offset's share of each output feature's constant term: `input_offset · Σ_i (weights[o,i] + filter_offset)`. `None`

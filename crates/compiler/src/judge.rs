@@ -1,0 +1,30 @@
+//! Judging: what a compiled program is, from its bytes alone, whoever made it.
+//!
+//! The parts are independent of each other: [`forms`] of constant terms and what contradicts itself, [`scratch`] sizes against the
+//! rule of each instruction set, [`memory`] against what its tensors need, [`dead`] bytes, and [`upstream`], what
+//! ExecuTorch's own runtime would do with the file.
+
+pub mod dead;
+pub mod forms;
+pub mod memory;
+pub mod scratch;
+pub mod upstream;
+
+use crate::lift::Lifted;
+use cortado_contract::ops::Rules;
+
+/// Every rule of an operator that a program breaks, as sentences.
+pub fn broken_rules(lifted: &Lifted) -> Vec<String> {
+    let calls = lifted.program.calls.iter().enumerate();
+    let broken = calls.filter_map(|(index, call)| {
+        let kind = call.operator.kind();
+        let violation = call.operator.check().err()?;
+        let argument = kind.argument_name(violation.argument);
+        Some(format!(
+            "instruction {index}, {}: argument `{argument}` {}",
+            kind.name(),
+            violation.rule.explain()
+        ))
+    });
+    broken.collect()
+}

@@ -19,6 +19,7 @@ const STYLES: Styles = Styles::styled()
   cortado compile model.pt2 --target cortex-m55 -o model.pte
   cortado run model.pte --inputs samples.npz --outputs results.npz
   cortado check model.pte --target cortex-m4
+  cortado retarget model.pte --target cortex-m4 -o model-m4.pte
 
 Exit codes: 0 done, 1 the request cannot be met, 2 usage.")]
 pub(crate) struct Arguments {
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Say what a compiled program (.pte) is and which cores compute it right
     Check(CheckArguments),
+    /// Rewrite a compiled program (.pte) for another target, whoever made it
+    Retarget(RetargetArguments),
     /// Print any stage of a compilation
     Dump(DumpArguments),
 }
@@ -136,10 +139,14 @@ impl From<Policy> for cortado_runtime::LayoutPolicy {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 1 when the program would be refused on --target.
+#[command(
+    after_help = "Exit code 1 when, on --target, Cortado's runtime would refuse the program, or ExecuTorch's runtime would compute it
+wrongly, fail to execute it or crash; also when the program contradicts itself, or cannot be read. What ExecuTorch's runtime does
+with a program of Cortado's on the instruction set that it was made for is said, and no failure.
 
 Example:
-  cortado check model.pte --target cortex-m4 --json")]
+  cortado check model.pte --target cortex-m4 --json"
+)]
 pub(crate) struct CheckArguments {
     /// A compiled program (.pte)
     pub(crate) model: PathBuf,
@@ -148,6 +155,24 @@ pub(crate) struct CheckArguments {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Constant forms, scratch buffers and the memory plan become those of the target; results stay the same, bit for bit. What
+cannot be proved from the file is refused.
+
+Example:
+  cortado retarget model.pte --target cortex-m33 --isa scalar -o model-m33.pte"
+)]
+pub(crate) struct RetargetArguments {
+    /// A compiled program (.pte)
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// Where the rewritten program goes
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

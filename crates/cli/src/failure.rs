@@ -27,7 +27,8 @@ impl Failure {
         let failure = Failure::at(path, error);
         match error {
             LoadError::Layout(_) => failure.help(
-                "compile the model for this target, or compute it from the form that is there with --layout adapt",
+                "rewrite it with `cortado retarget`, compile the model for this target, or compute it from the form that is there with \
+                 --layout adapt",
             ),
             LoadError::Format(_) => failure.help("the file is truncated or damaged; compile it again"),
             _ => failure,

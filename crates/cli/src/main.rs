@@ -10,6 +10,7 @@ mod compile;
 mod dump;
 mod failure;
 mod model;
+mod retarget;
 mod run;
 
 use arguments::{Arguments, Command};
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Command::Compile(arguments) => compile::compile(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Retarget(arguments) => retarget::retarget(&arguments),
         Command::Dump(arguments) => dump::dump(&arguments),
     };
     match outcome {

@@ -3,6 +3,8 @@
 use crate::arguments::{Place, RunArguments};
 use crate::failure::Failure;
 use crate::model::{self, Model};
+use cortado_compiler::judge::forms::contradictions;
+use cortado_compiler::lift::lift;
 use cortado_contract::{ConstantForm, Cpu, Target};
 use cortado_host::boards::{Board, BoardProgram, BoardRun, Content, Tools};
 use cortado_host::local::{self, AlignedBytes, RunError};
@@ -37,6 +39,7 @@ fn program(arguments: &RunArguments) -> Result<(AlignedBytes, Target), Failure> 
             Ok((AlignedBytes::copy_of(&compiled.pte), target))
         }
         Model::Compiled(bytes) => {
+            refuse_contradictions(&arguments.model, &bytes)?;
             let file = AlignedBytes::copy_of(&bytes);
             let target = match asked {
                 Some(target) => target,
@@ -44,6 +47,16 @@ fn program(arguments: &RunArguments) -> Result<(AlignedBytes, Target), Failure> 
             };
             Ok((file, target))
         }
+    }
+}
+
+/// Fails for a program that contradicts itself, of which the loader sees a part. What cannot be read is the loader's to report.
+fn refuse_contradictions(path: &Path, file: &[u8]) -> Result<(), Failure> {
+    let Ok(lifted) = lift(file) else { return Ok(()) };
+    match &contradictions(&lifted)[..] {
+        [] => Ok(()),
+        [first, ..] => Err(Failure::at(path, format!("the program contradicts itself: {first}"))
+            .help("it was damaged or edited; compile the model again")),
     }
 }
 

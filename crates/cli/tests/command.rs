@@ -213,3 +213,183 @@ fn a_foreign_form_is_refused_and_adapted_on_request() {
         expected.get("m55_output0").unwrap().bytes()
     );
 }
+
+/// `check --json` with its exit code.
+fn findings(folder: &Path, file: &Path, target: &str) -> (serde_json::Value, Option<i32>) {
+    let output = cortado(folder, &["check", text(file), "--target", target, "--json"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    let findings = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|problem| panic!("{}: {problem}: {error}", file.display()));
+    (findings, output.status.code())
+}
+
+fn outcome(findings: &serde_json::Value, isa: &str) -> String {
+    let verdicts = findings["executorch"].as_array().unwrap();
+    let verdict = verdicts.iter().find(|verdict| verdict["isa"] == isa).unwrap();
+    verdict["outcome"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_file_for_another_isa_is_found_out_and_mended() {
+    let folder = folder("mended");
+    for (model, from, target, isa, before) in [
+        ("tiny_linear", "m55", "cortex-m4", "dsp", "silently_wrong"),
+        ("tiny_linear", "m0", "cortex-m55", "mve", "error_at_execute"),
+        ("ds_cnn", "m4", "cortex-m55", "mve", "crash"),
+        ("resnet8", "m0", "cortex-m7", "dsp", "error_at_execute"),
+        ("op_cat", "m55", "cortex-m55", "mve", "silently_wrong"),
+    ] {
+        let file = testdata(&format!("pte-upstream/{model}-{from}.pte"));
+        let (found, code) = findings(&folder, &file, target);
+        assert_eq!((outcome(&found, isa), code), (before.to_owned(), Some(1)), "{model} {from}");
+        let mended = folder.join("mended.pte");
+        let output =
+            cortado(&folder, &["retarget", text(&file), "--target", target, "-o", text(&mended)]);
+        assert!(output.status.success(), "{model}: {}", String::from_utf8_lossy(&output.stderr));
+        let (found, code) = findings(&folder, &mended, target);
+        assert_eq!((outcome(&found, isa), code), ("equal".to_owned(), Some(0)), "{model} {from}");
+        assert_eq!(found["dead"]["bytes"], 0);
+        assert_eq!(found["made_for"]["isa"], isa);
+    }
+}
+
+/// Files that cannot be what they should be: each is named by `check`, and neither run nor rewritten.
+#[test]
+fn contradictions_are_named_and_never_run() {
+    use cortado_host::mutate::{BIAS, KERNEL_SUM, edited, linear_arguments};
+    let folder = folder("contradictions");
+    let read = |name: &str| std::fs::read(testdata(&format!("pte-upstream/{name}.pte"))).unwrap();
+    let compiled = |target: &str| {
+        let model = testdata("models/digits_cnn/quantized.pt2");
+        let arguments = ["compile", text(&model), "--target", target, "-o", "c.pte"];
+        assert!(cortado(&folder, &arguments).status.success());
+        std::fs::read(folder.join("c.pte")).unwrap()
+    };
+    let null = |program: &mut cortado_pte::owned::Program| {
+        program.plans[0].values.push(cortado_pte::owned::Value::Null);
+        program.plans[0].values.len() as i32 - 1
+    };
+    // Both terms: the layer's own sums beside a bias that they do not contain.
+    let both = |agree: bool| {
+        edited(&read("tiny_linear-m4"), |program| {
+            use cortado_pte::owned::Value;
+            let args = linear_arguments(program)[0].clone();
+            let bias = &program.plans[0].values[args[BIAS] as usize];
+            let Value::Tensor(mut tensor) = bias.clone() else { panic!("no bias") };
+            let sums = read("tiny_linear-m55");
+            let sums = cortado_compiler::lift::lift(&sums).unwrap().program;
+            let sums = sums.buffers.iter().find_map(|buffer| match &buffer.kind {
+                cortado_compiler::lowered::BufferKind::Constant(data) if data.len() == 40 => {
+                    Some(data.to_vec())
+                }
+                _ => None,
+            });
+            let mut sums = sums.unwrap();
+            sums[0] ^= u8::from(!agree);
+            tensor.data_buffer_idx = program.add_constant(sums);
+            program.plans[0].values.push(Value::Tensor(tensor));
+            let index = program.plans[0].values.len() as i32 - 1;
+            linear_arguments(program)[0][KERNEL_SUM] = index;
+        })
+        .unwrap()
+    };
+    let neither = edited(&read("digits_mlp-m55"), |program| {
+        let null = null(program);
+        linear_arguments(program)[1][KERNEL_SUM] = null;
+    })
+    .unwrap();
+    let stamp = |file: &[u8], of: &[u8]| {
+        let key = cortado_contract::stamp::KEY;
+        let of = cortado_pte::Program::parse(of).unwrap().named(key).unwrap().unwrap().to_vec();
+        edited(file, |program| {
+            program.named_data.iter_mut().find(|entry| entry.key == key).unwrap().data = of;
+        })
+        .unwrap()
+    };
+    let (mve, dsp) = (compiled("cortex-m55"), compiled("cortex-m4"));
+    let none = edited(&mve, |program| {
+        let null = null(program);
+        linear_arguments(program)[0][KERNEL_SUM] = null;
+    })
+    .unwrap();
+    for (name, file, words) in [
+        ("agree.pte", both(true), &["both bias and kernel_sum", "redundant copy"][..]),
+        ("contradict.pte", both(false), &["both bias and kernel_sum", "contradict each other"]),
+        ("neither.pte", neither, &["one layer has a kernel_sum and the other has none"]),
+        ("none.pte", none, &["neither bias nor kernel_sum", "stamp says cortex-m55"]),
+        ("stamp.pte", stamp(&mve, &dsp), &["it has kernel_sum", "stamp says cortex-m4"]),
+    ] {
+        std::fs::write(folder.join(name), &file).unwrap();
+        let output = cortado(&folder, &["check", name]);
+        let report = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}: {report}");
+        words.iter().for_each(|word| assert!(report.contains(word), "{name}: {word}: {report}"));
+        let inputs = testdata("models/tiny_linear/inputs.npz");
+        for target in ["cortex-m0", "cortex-m4", "cortex-m55"] {
+            for policy in ["refuse", "adapt"] {
+                let run = [
+                    "run",
+                    name,
+                    "--target",
+                    target,
+                    "--layout",
+                    policy,
+                    "--inputs",
+                    text(&inputs),
+                    "--outputs",
+                    "o.npz",
+                ];
+                let output = cortado(&folder, &run);
+                assert_eq!(output.status.code(), Some(1), "{name} was run on {target}");
+            }
+            let retarget = ["retarget", name, "--target", target, "-o", "r.pte"];
+            let output = cortado(&folder, &retarget);
+            assert_eq!(output.status.code(), Some(1), "{name} was rewritten for {target}");
+            // Nor does the runtime itself take it, whatever the policy.
+            let file = cortado_host::local::AlignedBytes::copy_of(&file);
+            for isa in cortado_contract::Isa::ALL {
+                for policy in
+                    [cortado_runtime::LayoutPolicy::Refuse, cortado_runtime::LayoutPolicy::Adapt]
+                {
+                    assert!(
+                        cortado_host::local::with_method(&file, isa, policy, Loaded).is_err(),
+                        "{name} on {isa}"
+                    );
+                }
+            }
+        }
+        assert!(!folder.join("o.npz").exists() && !folder.join("r.pte").exists(), "{name}");
+    }
+}
+
+struct Loaded;
+
+impl cortado_host::local::Visitor for Loaded {
+    type Output = ();
+    fn visit<M: cortado_runtime::Micro>(self, _: cortado_runtime::Method<'_, M>) {}
+}
+
+/// The text for people, held against files: `CORTADO_BLESS=1 cargo test -p cortado-cli --test command` writes them anew.
+#[test]
+fn reports_read_as_they_should() {
+    let folder = folder("reports");
+    for (name, target) in
+        [("tiny_linear-m55", "cortex-m4"), ("ds_cnn-m4", "cortex-m55"), ("op_lstm-m4", "cortex-m4")]
+    {
+        let file = format!("{name}.pte");
+        std::fs::copy(testdata(&format!("pte-upstream/{file}")), folder.join(&file)).unwrap();
+        let output = cortado(&folder, &["check", &file, "--target", target]);
+        let report = format!(
+            "{}--- to standard error\n{}",
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap()
+        );
+        let expected =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/reports/{name}.txt"));
+        if std::env::var_os("CORTADO_BLESS").is_some() {
+            std::fs::write(&expected, &report).unwrap();
+        }
+        let expected = std::fs::read_to_string(&expected).unwrap_or_default();
+        assert!(report == expected, "{name}: the report has changed:\n{report}");
+    }
+}

@@ -11,7 +11,23 @@ pub mod scratch;
 pub mod upstream;
 
 use crate::lift::Lifted;
+use cortado_contract::Isa;
 use cortado_contract::ops::Rules;
+use forms::Term;
+use scratch::Scratch;
+
+/// Whether a program has the constant forms and scratch sizes of an instruction set: what a compiler makes for it.
+pub fn suits(lifted: &Lifted, isa: Isa) -> bool {
+    lifted.program.calls.iter().all(|call| {
+        let form = match Term::of(&call.operator) {
+            None => true,
+            Some(Term::Both) => false,
+            Some(_) => call.operator.constant_form() == Some(isa.constant_form()),
+        };
+        let scratch = Scratch::of(&call.operator);
+        form && scratch.is_none_or(|scratch| scratch.rule(isa).starts_with(&scratch.bytes))
+    })
+}
 
 /// Every rule of an operator that a program breaks, as sentences.
 pub fn broken_rules(lifted: &Lifted) -> Vec<String> {

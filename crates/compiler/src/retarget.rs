@@ -7,14 +7,20 @@
 //! bias[o] = kernel_sum[o] − input_offset · Σ_i (weights[o,i] + filter_offset)        wrapping in 32 bits
 //! ```
 //!
+//! Besides, ExecuTorch's kernels for joining and transposing take memory as if its axes were in logical order, whatever the file says
+//! of them, on every instruction set. Such calls are told of memory order instead, which is the same for all who look at it.
+//!
 //! A bias of zeros and none are the same layer. Where none is needed none is written, here as in the lowering, because a kernel sum
 //! does not tell which of both it was made from.
 
 use crate::lift::is_scratch;
-use crate::lowered::{Buffer, BufferId, BufferKind, Lowered, LoweredDomain, LoweredTensor};
+use crate::lowered::{
+    Buffer, BufferId, BufferKind, Ints, Lowered, LoweredDomain, LoweredTensor, Tensors,
+};
 use cortado_contract::ops::quantized_linear::kernel_sums;
-use cortado_contract::ops::{Operator, Rules};
+use cortado_contract::ops::{Cat, Operator, Rules, Transpose};
 use cortado_contract::quant::{FilterOffset, InputOffset};
+use cortado_contract::value::TensorMeta;
 use cortado_contract::{ConstantForm, DType, Isa};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +32,8 @@ pub struct Changes {
     pub forms: usize,
     /// The number of scratch buffers that have another size now.
     pub scratch_buffers: usize,
+    /// The number of calls that are told of memory order now.
+    pub orders: usize,
 }
 
 /// Why a program cannot be retargeted.
@@ -60,10 +68,66 @@ pub fn retarget(program: &mut Lowered, isa: Isa) -> Result<Changes, RetargetErro
             set_terms(&mut operator, terms);
             changes.forms += 1;
         }
+        if let Some(ordered) = in_memory_order(program, &operator) {
+            operator = ordered;
+            changes.orders += 1;
+        }
         changes.scratch_buffers += resize_scratch(program, &mut operator, isa);
         program.calls[index].operator = operator;
     }
     Ok(changes)
+}
+
+/// A join or a transposition of tensors whose axes are in memory in another than their logical order, as one of row-major tensors.
+fn in_memory_order(
+    program: &mut Lowered,
+    operator: &Operator<LoweredDomain>,
+) -> Option<Operator<LoweredDomain>> {
+    let position = |tensor: &LoweredTensor, axis: i64| {
+        tensor
+            .dim_order
+            .iter()
+            .position(|at| i64::from(*at) == axis)
+            .map(|position| position as i64)
+    };
+    match operator {
+        Operator::Cat(cat) if !cat.out.is_row_major() => {
+            let rank = cat.out.rank() as i64;
+            let axis = if cat.dim < 0 { cat.dim + rank } else { cat.dim };
+            let dim = position(&cat.out, axis)?;
+            if cat.tensors.0.iter().any(|tensor| tensor.dim_order != cat.out.dim_order) {
+                return None;
+            }
+            let tensors = cat.tensors.0.iter().map(|tensor| seen_in_memory(program, tensor));
+            let tensors = Tensors(tensors.collect());
+            let out = seen_in_memory(program, &cat.out);
+            Some(Operator::Cat(Cat { tensors, dim, out }))
+        }
+        Operator::Transpose(call) if !call.input.is_row_major() || !call.out.is_row_major() => {
+            let axes = call.out.dim_order.iter().map(|axis| {
+                let from = *call.perm.0.get(usize::from(*axis))?;
+                position(&call.input, if from < 0 { from + call.input.rank() as i64 } else { from })
+            });
+            let perm = Ints(axes.collect::<Option<_>>()?);
+            let input = seen_in_memory(program, &call.input);
+            let out = seen_in_memory(program, &call.out);
+            Some(Operator::Transpose(Transpose { input, perm, out }))
+        }
+        _ => None,
+    }
+}
+
+/// The same memory as a tensor whose axes are in memory in their logical order.
+fn seen_in_memory(program: &mut Lowered, tensor: &LoweredTensor) -> LoweredTensor {
+    let buffer = Buffer {
+        name: program.buffer(tensor.id).name.clone(),
+        dtype: tensor.dtype,
+        shape: tensor.dim_order.iter().map(|axis| tensor.shape[usize::from(*axis)]).collect(),
+        dim_order: (0..tensor.dim_order.len() as u8).collect(),
+        kind: BufferKind::View(tensor.id),
+    };
+    let id = program.add(buffer);
+    program.tensor(id)
 }
 
 /// Leaves out every bias of zeros that a linear layer has.

@@ -8,23 +8,6 @@ use cortado_compiler::judge::forms::contradictions;
 use cortado_compiler::judge::upstream::{Outcome, verdict};
 use cortado_compiler::lift::lift;
 use cortado_contract::Isa;
-use std::path::PathBuf;
-
-/// The files of ExecuTorch's compiler in `testdata/pte-upstream`, with the names of model and target.
-fn upstream_files() -> Vec<(String, String, Vec<u8>)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/pte-upstream");
-    let entries = std::fs::read_dir(folder).expect("the folder is part of the repository");
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.expect("the folder can be read").path();
-        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        if let Some((model, target)) = name.rsplit_once('-') {
-            files.push((model.to_owned(), target.to_owned(), std::fs::read(&path).unwrap()));
-        }
-    }
-    files.sort();
-    files
-}
 
 /// What was measured with ExecuTorch 1.5's C++ runtime and CMSIS-NN on emulated boards (M55, M4, M3): a row per model, and per
 /// column the outcome of a file made for one instruction set on a runtime built for another.
@@ -61,7 +44,7 @@ fn verdicts_are_those_that_were_measured() {
     let isa = |target: &str| {
         TARGETS.iter().find(|(name, _)| *name == target).map(|(_, cpu)| cpu.default_isa()).unwrap()
     };
-    let mut files = upstream_files();
+    let mut files = common::upstream_files();
     for (model, _) in MEASURED.trim().lines().skip(1).filter_map(|line| line.split_once(' ')) {
         for (target, cpu) in TARGETS {
             files.push((model.to_owned(), target.to_owned(), common::compiled(model, cpu).pte));
@@ -87,7 +70,7 @@ fn verdicts_are_those_that_were_measured() {
 #[test]
 fn files_that_are_wrong_everywhere_are_named() {
     const WRONG: [&str; 3] = ["op_cat", "op_permute", "op_conv_transpose"];
-    for (model, target, file) in upstream_files() {
+    for (model, target, file) in common::upstream_files() {
         let Ok(lifted) = lift(&file) else { continue };
         let made_for = TARGETS.iter().find(|(name, _)| *name == target).unwrap().1.default_isa();
         let found = verdict(&lifted, made_for);
@@ -99,7 +82,7 @@ fn files_that_are_wrong_everywhere_are_named() {
 
 #[test]
 fn nothing_contradicts_itself_in_sound_files() {
-    for (model, target, file) in upstream_files() {
+    for (model, target, file) in common::upstream_files() {
         if let Ok(lifted) = lift(&file) {
             assert_eq!(contradictions(&lifted), Vec::<String>::new(), "{model} {target}");
         }
@@ -116,7 +99,7 @@ fn nothing_contradicts_itself_in_sound_files() {
 #[test]
 fn dead_constants_are_counted() {
     let counted = [("ds_cnn", 10_288), ("mobilenet_v1_025", 37_128), ("resnet8", 3_304)];
-    let files = upstream_files();
+    let files = common::upstream_files();
     for (model, bytes) in counted {
         let (.., file) =
             files.iter().find(|(name, target, _)| name == model && target == "m55").unwrap();
@@ -126,7 +109,7 @@ fn dead_constants_are_counted() {
 
 #[test]
 fn our_files_carry_nothing_in_vain_and_are_smaller_than_upstreams() {
-    let upstream = upstream_files();
+    let upstream = common::upstream_files();
     for model in common::models() {
         for (target, cpu) in TARGETS {
             let file = common::compiled(&model, cpu).pte;

@@ -15,6 +15,9 @@ const NEAR_TORCH: &[&str] = &[
     "op_transformer_block",
 ];
 
+/// Models that upstream computes in float: sums and elementary functions of which both torch and this runtime round.
+const FLOAT_UPSTREAM: &[&str] = &["op_encoder_layer", "op_lstm"];
+
 /// The most steps of the output's scale by which a model may differ from torch: one, unless said otherwise.
 fn steps_allowed(model: &str) -> f32 {
     match model {
@@ -32,11 +35,32 @@ fn steps_allowed(model: &str) -> f32 {
 /// # Errors
 /// When the folder's files cannot be read.
 pub fn compare(folder: &Path, target: &str, outputs: &Outputs) -> Result<Option<String>, String> {
+    compare_with(folder, target, outputs, NEAR_TORCH)
+}
+
+/// Holds the outputs of a program that upstream's compiler made against what is recorded for it, as [`compare`] does for our own.
+///
+/// # Errors
+/// When the folder's files cannot be read.
+pub fn compare_upstream(
+    folder: &Path,
+    target: &str,
+    outputs: &Outputs,
+) -> Result<Option<String>, String> {
+    compare_with(folder, target, outputs, FLOAT_UPSTREAM)
+}
+
+fn compare_with(
+    folder: &Path,
+    target: &str,
+    outputs: &Outputs,
+    near_torch_models: &[&str],
+) -> Result<Option<String>, String> {
     let model = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let expected = Archive::open(folder.join("expected.npz")).map_err(|error| error.to_string())?;
     let runtime = Archive::open(folder.join("upstream-runtime.npz")).ok();
     for (index, output) in outputs.bytes().enumerate() {
-        let problem = if NEAR_TORCH.contains(&model) {
+        let problem = if near_torch_models.contains(&model) {
             near_torch(folder, model, &expected, index, output)?
         } else {
             let key = format!("{target}_output{index}");

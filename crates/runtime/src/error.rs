@@ -115,6 +115,13 @@ pub enum OperatorProblem {
         /// The target of the stamp.
         stamp: Target,
     },
+    /// The program has linear layers with constants in different forms; no compiler writes both.
+    MixedForms {
+        /// The form of this layer.
+        found: ConstantForm,
+        /// The form of those before it.
+        first: ConstantForm,
+    },
 }
 
 /// What is wrong with an argument's value.
@@ -302,6 +309,11 @@ impl OperatorProblem {
                 "its constant term is a {found}, but the program's stamp says {stamp}, whose kernels read a {}: the \
                  file is damaged or was edited; compile it again",
                 stamp.isa().constant_form()
+            ),
+            OperatorProblem::MixedForms { found, first } => write!(
+                f,
+                "its constant term is a {found}, and that of a layer before it is a {first}: one of them lacks what it needs, \
+                 or the file was edited; compile it again"
             ),
         }
     }

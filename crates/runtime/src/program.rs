@@ -4,6 +4,7 @@ use crate::ALIGNMENT;
 use crate::arguments::{Arguments, Context, FileLists};
 use crate::error::{LayoutMismatch, LoadError, OperatorProblem, Unsupported};
 use crate::method::Method;
+use core::cell::Cell;
 use cortado_contract::layout::ConstantForm;
 use cortado_contract::ops::{Operator, OperatorKind, Rules};
 use cortado_contract::stamp::{self, TargetStamp};
@@ -152,7 +153,7 @@ impl<'p> Program<'p> {
         let Some(arena) = arena.get_mut(..needed as usize) else {
             return Err(LoadError::ArenaTooSmall { needed, given });
         };
-        let judge = Judge { stamp: self.stamp, policy, isa: M::ISA };
+        let judge = Judge { stamp: self.stamp, policy, isa: M::ISA, first: Cell::new(None) };
         let used = self.prepare_all(&context, &judge, state)?;
         let state = state.get(..used).unwrap_or(&[]);
         Method::new(context, state, arena)
@@ -207,6 +208,8 @@ struct Judge {
     stamp: Option<TargetStamp>,
     policy: LayoutPolicy,
     isa: Isa,
+    /// The form of the first layer.
+    first: Cell<Option<ConstantForm>>,
 }
 
 impl Judge {
@@ -218,6 +221,12 @@ impl Judge {
     ) -> Result<(), LoadError> {
         if let Some(stamp) = self.stamp.filter(|stamp| stamp.constant_form != found) {
             let problem = OperatorProblem::ContradictsStamp { found, stamp: stamp.target };
+            return Err(LoadError::Operator { instruction, operator: Some(kind), problem });
+        }
+        // Without a stamp, layers of both forms say that one of them is not what its compiler meant.
+        let first = self.first.replace(Some(found)).unwrap_or(found);
+        if first != found {
+            let problem = OperatorProblem::MixedForms { found, first };
             return Err(LoadError::Operator { instruction, operator: Some(kind), problem });
         }
         let needed: ConstantForm = self.isa.constant_form();

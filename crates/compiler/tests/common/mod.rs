@@ -35,3 +35,19 @@ pub(crate) fn compiled(model: &str, cpu: Cpu) -> Compiled {
     compile(&exported, Target::new(cpu))
         .unwrap_or_else(|error| panic!("{model} for {cpu}: {error}"))
 }
+
+/// The files of ExecuTorch's compiler in `testdata/pte-upstream`, with the names of model and target.
+pub(crate) fn upstream_files() -> Vec<(String, String, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/pte-upstream");
+    let entries = std::fs::read_dir(folder).expect("the folder is part of the repository");
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.expect("the folder can be read").path();
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        if let Some((model, target)) = name.rsplit_once('-') {
+            files.push((model.to_owned(), target.to_owned(), std::fs::read(&path).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}

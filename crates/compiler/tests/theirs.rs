@@ -1,0 +1,91 @@
+//! Files of ExecuTorch's compiler: they run as they are, and rewritten for each instruction set.
+
+mod common;
+
+use common::TARGETS;
+use cortado_compiler::finish::finish;
+use cortado_compiler::lift::lift;
+use cortado_compiler::retarget::retarget;
+use cortado_contract::{Isa, Target};
+use cortado_host::local::{self, AlignedBytes, RunError};
+use cortado_host::recorded;
+use cortado_host::samples::{Outputs, Samples};
+use cortado_npz::Archive;
+use cortado_runtime::{LayoutPolicy, LoadError};
+
+/// Runs the first samples of a model: enough to compare, few enough for large models.
+fn run(pte: &[u8], model: &str, isa: Isa, policy: LayoutPolicy) -> Result<Outputs, LoadError> {
+    let inputs = Archive::open(common::path(model, "inputs.npz")).unwrap();
+    let file = AlignedBytes::copy_of(pte);
+    let boundary = local::boundary(&file)?;
+    let mut samples = Samples::take(&inputs, &[], &boundary.inputs).unwrap();
+    samples.truncate(if pte.len() > 40_000 { 1 } else { 8 });
+    match local::run(&file, isa, policy, &samples, || {}) {
+        Ok(outputs) => Ok(outputs),
+        Err(RunError::Load(error)) => Err(error),
+        Err(error) => panic!("{model}: {error}"),
+    }
+}
+
+#[test]
+fn they_run_as_they_are() {
+    let mut problems = Vec::new();
+    for (model, target, file) in common::upstream_files() {
+        let made_for = TARGETS.iter().find(|(name, _)| *name == target).unwrap().1.default_isa();
+        let mut problem = |what: String| problems.push(format!("{model} {target}: {what}"));
+        let own = match run(&file, &model, made_for, LayoutPolicy::Refuse) {
+            Ok(own) => own,
+            Err(error) => {
+                problem(error.to_string());
+                continue;
+            }
+        };
+        if let Some(difference) =
+            recorded::compare_upstream(&common::path(&model, ""), &target, &own).unwrap()
+        {
+            problem(difference);
+        }
+        for isa in Isa::ALL.into_iter().filter(|isa| *isa != made_for) {
+            match run(&file, &model, isa, LayoutPolicy::Refuse) {
+                Ok(outputs) if outputs == own => {}
+                Ok(_) => problem(format!("other outputs on {isa}")),
+                Err(LoadError::Layout(_)) if isa.constant_form() != made_for.constant_form() => {}
+                Err(error) => problem(format!("on {isa}: {error}")),
+            }
+            match run(&file, &model, isa, LayoutPolicy::Adapt) {
+                Ok(outputs) if outputs == own => {}
+                other => problem(format!("adapted to {isa}: {other:?}")),
+            }
+        }
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn they_are_retargeted_without_a_change_of_results() {
+    let mut problems = Vec::new();
+    for (model, target, file) in common::upstream_files() {
+        let made_for = TARGETS.iter().find(|(name, _)| *name == target).unwrap().1.default_isa();
+        let Ok(own) = run(&file, &model, made_for, LayoutPolicy::Refuse) else { continue };
+        for (_, cpu) in TARGETS {
+            let mut lifted = lift(&file).unwrap();
+            let target = Target::new(cpu);
+            retarget(&mut lifted.program, target.isa()).unwrap();
+            let made = finish(&lifted.program, target).unwrap().pte;
+            if made.len() >= file.len() {
+                problems.push(format!(
+                    "{model} for {made_for} is no smaller for {cpu}: {} bytes, was {}",
+                    made.len(),
+                    file.len()
+                ));
+            }
+            match run(&made, &model, target.isa(), LayoutPolicy::Refuse) {
+                Ok(outputs) if outputs == own => {}
+                other => {
+                    problems.push(format!("{model} for {made_for}, rewritten for {cpu}: {other:?}"))
+                }
+            }
+        }
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}

@@ -1,47 +1,160 @@
-//! `cargo xtask interop`: files of ours in ExecuTorch's own Python reader.
+//! `cargo xtask interop`: files of ours in ExecuTorch's own Python reader and runtime, beside its own files for the same models.
 
 use crate::fixtures::{compiled, cpu_of, target_name};
+use crate::models::names;
 use crate::steps::{Tally, root};
+use cortado_compiler::import::ExportedProgram;
 use cortado_contract::{Isa, Target};
-use std::process::Command;
+use cortado_host::local::{self, AlignedBytes};
+use cortado_host::samples::Samples;
+use cortado_npz::{Archive, Array};
+use cortado_runtime::LayoutPolicy;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-const MODELS: &[&str] = &["tiny_linear", "tiny_linear_nobias", "digits_mlp"];
 /// The exit code by which the script says that the package is absent.
 const ABSENT: i32 = 77;
+/// A model whose operators ExecuTorch's Python package has kernels for, so that its runtime can execute our file.
+const PORTABLE: &str = "testdata/pt2/traced.pt2";
 
-pub(crate) fn run(python: &str) -> Result<(), String> {
+/// What the script is to look at.
+#[derive(Serialize)]
+struct Job {
+    name: String,
+    ours: PathBuf,
+    theirs: Option<PathBuf>,
+    /// Files with the inputs' elements, then the file for the outputs'.
+    run: Option<Vec<PathBuf>>,
+}
+
+/// What the script found.
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    problems: Vec<String>,
+    differences: Vec<String>,
+    runtime: String,
+}
+
+/// Compares all models; `theirs` is a folder with upstream's files as `MODEL/executorch-TARGET.pte`, else those in `testdata` count.
+pub(crate) fn run(python: &str, theirs: Option<&Path>) -> Result<(), String> {
     let folder = std::env::temp_dir().join(format!("cortado-interop-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)
+    fs::create_dir_all(&folder)
         .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    let outcome = compare(python, theirs, &folder);
+    fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
+    outcome
+}
+
+fn compare(python: &str, theirs: Option<&Path>, folder: &Path) -> Result<(), String> {
     let mut tally = Tally::default();
-    for model in MODELS {
+    let mut jobs = jobs(theirs, folder)?;
+    let (portable, expected) = portable(folder)?;
+    let result = portable.run.as_ref().and_then(|run| run.last().cloned()).unwrap_or_default();
+    jobs.push(portable);
+    let list = folder.join("jobs.json");
+    let text = serde_json::to_vec(&jobs).map_err(|error| error.to_string())?;
+    fs::write(&list, text).map_err(|error| error.to_string())?;
+    let mut child = Command::new(python)
+        .arg(root().join("xtask/src/interop.py"))
+        .arg(&list)
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot start `{python}`: {error}"))?;
+    let lines = child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines);
+    let mut seen = 0;
+    for line in lines {
+        let line = line.map_err(|error| error.to_string())?;
+        let entry: Entry =
+            serde_json::from_str(&line).map_err(|error| format!("{error}: {line}"))?;
+        seen += 1;
+        entry.differences.iter().for_each(|difference| println!("        {difference}"));
+        let label = format!("{}: {}", entry.name, entry.runtime);
+        tally.record(&label, (!entry.problems.is_empty()).then(|| entry.problems.join("\n")));
+    }
+    let status = child.wait().map_err(|error| error.to_string())?;
+    if status.code() == Some(ABSENT) {
+        println!(
+            "skipped: `{python}` has no package executorch; install executorch==1.5.1 and pass --python (with torch \
+             beside it, its runtime is tried as well)"
+        );
+        return Ok(());
+    }
+    if seen != jobs.len() {
+        return Err(format!(
+            "{seen} of {} files were looked at; the script ended with {status}",
+            jobs.len()
+        ));
+    }
+    if result.exists() {
+        tally.record("outputs of ExecuTorch's runtime", differs(&result, &expected)?);
+    }
+    tally.finish()
+}
+
+/// Every model for every target, with upstream's file where there is one.
+fn jobs(theirs: Option<&Path>, folder: &Path) -> Result<Vec<Job>, String> {
+    let mut jobs = Vec::new();
+    for model in names()? {
         for isa in Isa::ALL {
-            let name = format!("{model}-{}", target_name(isa));
-            let path = folder.join(format!("{name}.pte"));
-            std::fs::write(&path, compiled(model, Target::new(cpu_of(isa)))?.pte)
+            let target = target_name(isa);
+            let name = format!("{model}-{target}");
+            let ours = folder.join(format!("{name}.pte"));
+            fs::write(&ours, compiled(&model, Target::new(cpu_of(isa)))?.pte)
                 .map_err(|error| error.to_string())?;
-            let output = Command::new(python)
-                .arg(root().join("xtask/src/interop.py"))
-                .arg(&path)
-                .output()
-                .map_err(|error| format!("cannot start `{python}`: {error}"))?;
-            if output.status.code() == Some(ABSENT) {
-                println!(
-                    "skipped: `{python}` has no package executorch; install executorch==1.5.1 and pass --python"
-                );
-                return Ok(());
-            }
-            let text = String::from_utf8_lossy(&output.stdout).into_owned()
-                + &String::from_utf8_lossy(&output.stderr);
-            if output.status.success() {
-                print!("{text}");
-            }
-            tally.record(
-                &format!("{name} deserializes"),
-                (!output.status.success()).then_some(text),
-            );
+            let theirs = match theirs {
+                Some(theirs) => theirs.join(&model).join(format!("executorch-{target}.pte")),
+                None => root().join("testdata/pte-upstream").join(format!("{name}.pte")),
+            };
+            jobs.push(Job { name, ours, theirs: theirs.exists().then_some(theirs), run: None });
         }
     }
-    std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
-    tally.finish()
+    Ok(jobs)
+}
+
+/// A model that ExecuTorch's runtime can execute, with the outputs that ours has for it.
+fn portable(folder: &Path) -> Result<(Job, Vec<f32>), String> {
+    let fail = |error: &dyn std::fmt::Display| format!("{PORTABLE}: {error}");
+    let exported = ExportedProgram::open(root().join(PORTABLE)).map_err(|error| fail(&error))?;
+    let target = Target::new(cpu_of(Isa::Dsp));
+    let pte = cortado_compiler::compile(&exported, target).map_err(|error| fail(&error))?.pte;
+    let file = AlignedBytes::copy_of(&pte);
+    let boundary = local::boundary(&file).map_err(|error| fail(&error))?;
+    let (mut archive, mut run) = (Archive::new(), Vec::new());
+    for (index, input) in boundary.inputs.iter().enumerate() {
+        let count = input.shape.iter().product();
+        let values: Vec<f32> =
+            (0..count).map(|at: usize| (at as f32 * 0.7 + index as f32).sin()).collect();
+        let path = folder.join(format!("input{index}.bin"));
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        fs::write(&path, bytes).map_err(|error| fail(&error))?;
+        run.push(path);
+        let shape = input.shape.clone();
+        archive.insert(
+            format!("input{index}"),
+            Array::from_values(shape, &values).map_err(|error| fail(&error))?,
+        );
+    }
+    let samples = Samples::take(&archive, &[], &boundary.inputs).map_err(|error| fail(&error))?;
+    let outputs = local::run(&file, target.isa(), LayoutPolicy::Refuse, &samples, || {});
+    let outputs = outputs.map_err(|error| fail(&error))?;
+    let numbers = outputs.bytes().flat_map(|bytes| bytes.as_chunks().0);
+    let expected = numbers.map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let ours = folder.join("portable.pte");
+    fs::write(&ours, pte).map_err(|error| fail(&error))?;
+    run.push(folder.join("outputs.bin"));
+    Ok((Job { name: PORTABLE.to_owned(), ours, theirs: None, run: Some(run) }, expected))
+}
+
+/// How the outputs of ExecuTorch's runtime differ from ours: sums in float may be rounded otherwise in their last bits.
+fn differs(path: &Path, expected: &[f32]) -> Result<Option<String>, String> {
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let found: Vec<f32> =
+        bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let is_near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * b.abs().max(1.0);
+    let holds = found.len() == expected.len() && found.iter().zip(expected).all(is_near);
+    Ok((!holds).then(|| format!("{found:?} instead of {expected:?}")))
 }

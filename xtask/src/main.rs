@@ -13,6 +13,7 @@ mod test;
 
 use clap::{Parser, Subcommand};
 use cortado_host::boards::Tools;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The project's own tools.
@@ -37,11 +38,14 @@ enum Verb {
     },
     /// Run every model of testdata/models on the host and on emulated boards
     Models,
-    /// Hold files of ours against ExecuTorch's own reader (skipped where that is absent)
+    /// Hold files of ours against ExecuTorch's own reader, runtime and files (skipped where its Python package is absent)
     Interop {
         /// The Python that has the package executorch 1.5.1
         #[arg(long, default_value = "python3")]
         python: String,
+        /// A folder with ExecuTorch's files as MODEL/executorch-{m55,m4,m0}.pte, instead of those in testdata
+        #[arg(long, value_name = "FOLDER")]
+        theirs: Option<PathBuf>,
     },
 }
 
@@ -53,7 +57,7 @@ fn main() -> ExitCode {
         Verb::Demo => demo::run(),
         Verb::Test { full } => test::run(full),
         Verb::Models => models::run(),
-        Verb::Interop { python } => interop::run(&python),
+        Verb::Interop { python, theirs } => interop::run(&python, theirs.as_deref()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

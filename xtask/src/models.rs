@@ -96,7 +96,8 @@ pub(crate) fn run_all(
     Ok(())
 }
 
-fn names() -> Result<Vec<String>, String> {
+/// The names of all models.
+pub(crate) fn names() -> Result<Vec<String>, String> {
     let folder = root().join("testdata/models");
     let entries = std::fs::read_dir(&folder)
         .map_err(|error| format!("cannot read {}: {error}", folder.display()))?;

@@ -152,13 +152,8 @@ impl Convolution {
 
     /// The weights as an argument.
     pub(super) fn weight(&self, lowerer: &mut Lowerer<'_>) -> LoweredTensor {
-        // Axes of extent 1 may stand anywhere; ExecuTorch has them last for pointwise convolutions.
-        let dim_order = match self.weight_shape[..] {
-            [_, 1, 1, channels] if channels > 1 => vec![0, 3, 1, 2],
-            _ => vec![0, 1, 2, 3],
-        };
         let name = format!("{}_weight_nhwc", self.name);
-        int8_constant(lowerer, &name, self.weight_shape.clone(), dim_order, &self.weights)
+        int8_constant(lowerer, &name, self.weight_shape.clone(), vec![0, 1, 2, 3], &self.weights)
     }
 
     /// The bias as an argument. A grouped convolution without bias gets one of zeros: CMSIS-NN's kernels read past a null pointer

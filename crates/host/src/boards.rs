@@ -9,6 +9,7 @@ mod table;
 mod emulator;
 mod image;
 mod program;
+mod qemu;
 mod tools;
 
 use std::fmt;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,7 +46,7 @@ impl Tools {
     /// The program does not fit the board, an argument cannot be passed, or QEMU does not start. How the run
     /// itself ends is in the output.
     pub fn run(&self, image: &Image, run: &Run<'_>) -> Result<RunOutput, BoardError> {
-        let mut command = Command::new(&self.qemu);
+        let mut command = self.qemu.command();
         command
             .current_dir(run.directory)
             .args(["-machine", image.board.name, "-icount", "shift=0"])
@@ -66,7 +66,7 @@ impl Tools {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let start = Instant::now();
         let child = command.spawn().map_err(|error| BoardError::Io {
-            action: format!("cannot start {}", self.qemu),
+            action: format!("cannot start {}", self.qemu.path().display()),
             error,
         })?;
         watch(Running(child), start, run.limit)

@@ -20,13 +20,14 @@ use std::time::{Duration, Instant};
 use cortado_contract::Isa;
 
 use super::image::firmware_directory;
+use super::qemu::{QEMU, Qemu};
 use super::{BOARDS, BoardError, CodeGeneration};
 
 /// An emulator and a compiler that are known to be there.
 #[derive(Clone, Debug)]
 pub struct Tools {
-    /// The emulator's command.
-    pub(super) qemu: String,
+    /// The emulator.
+    pub(super) qemu: Qemu,
     compiler: Compiler,
 }
 
@@ -44,12 +45,9 @@ impl Tools {
     /// # Errors
     /// One of them is missing; the error says what to install.
     pub fn find() -> Result<Tools, BoardError> {
-        let missing = |what: &str| BoardError::MissingTool {
-            reason: format!("{what} not found"),
-            remedy: remedy(),
-        };
-        let qemu = find_qemu().ok_or_else(|| missing("qemu-system-arm is"))?;
-        let compiler = find_compiler().ok_or_else(|| missing("a Rust compiler for Cortex-M is"))?;
+        let not_found = |what: &str| missing(format!("{what} is not found"));
+        let qemu = Qemu::find().ok_or_else(|| not_found(QEMU))?;
+        let compiler = find_compiler().ok_or_else(|| not_found("a Rust compiler for Cortex-M"))?;
         Ok(Tools { qemu, compiler })
     }
 
@@ -62,18 +60,17 @@ impl Tools {
         if !matches!(find_compiler(), Some(Compiler::Ready)) {
             add_targets_with_rustup();
         }
-        let mut packages = Vec::new();
-        if find_qemu().is_none() {
-            packages.push("qemu-system-arm".to_owned());
+        if Qemu::find().is_none() {
+            Qemu::get().map_err(missing)?;
         }
         let ready = matches!(find_compiler(), Some(Compiler::Ready));
         if !ready && !debian_compiler_is_there() {
-            packages.extend(DEBIAN_COMPILER_PACKAGES.map(str::to_owned));
+            let packages = DEBIAN_COMPILER_PACKAGES.map(str::to_owned);
+            install_debian_packages(&packages).map_err(missing)?;
         }
-        install_debian_packages(&packages)?;
         if !ready && find_linker().is_none() {
             // Its version follows from the compiler's, which is known only now.
-            install_debian_packages(&[linker_package()])?;
+            install_debian_packages(&[linker_package()]).map_err(missing)?;
         }
         Tools::find()
     }
@@ -118,14 +115,9 @@ impl Tools {
     }
 }
 
-const QEMU: &str = "qemu-system-arm";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
-
-fn find_qemu() -> Option<String> {
-    answer(Command::new(QEMU).arg("--version")).map(|_| QEMU.to_owned())
-}
 
 fn find_compiler() -> Option<Compiler> {
     if targets().iter().all(|triple| has_core(triple)) {
@@ -250,15 +242,13 @@ fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
     false
 }
 
-fn install_debian_packages(packages: &[String]) -> Result<(), BoardError> {
-    if packages.is_empty() {
-        return Ok(());
-    }
+/// Installs packages with `apt-get`, taking none away.
+///
+/// # Errors
+/// Why they cannot be installed.
+pub(super) fn install_debian_packages(packages: &[String]) -> Result<(), String> {
     let list = packages.join(" ");
-    let refused = |reason: &str| BoardError::MissingTool {
-        reason: format!("{list} {reason}"),
-        remedy: remedy(),
-    };
+    let refused = |reason: &str| format!("{list} {reason}");
     if answer(Command::new("apt-get").arg("--version")).is_none() {
         return Err(refused("cannot be installed: this is not Debian"));
     }
@@ -285,6 +275,10 @@ fn install_debian_packages(packages: &[String]) -> Result<(), BoardError> {
     Ok(())
 }
 
+fn missing(reason: String) -> BoardError {
+    BoardError::MissingTool { reason, remedy: remedy() }
+}
+
 /// What a user must do where nothing can be installed for them.
 fn remedy() -> String {
     let targets: Vec<&str> = targets().into_iter().collect();
@@ -298,7 +292,7 @@ fn remedy() -> String {
 }
 
 /// What a command prints, if it can be run and succeeds.
-fn answer(command: &mut Command) -> Option<String> {
+pub(super) fn answer(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

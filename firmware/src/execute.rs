@@ -10,7 +10,9 @@
 //!
 //! What it prints is `key=value`, one a line; a line that starts with `error:` says why the exit code is not 0.
 
-use cortado_runtime::{ALIGNMENT, LayoutPolicy, Method, Native, Program, Requirements};
+use cortado_runtime::{
+    ALIGNMENT, Banks, LayoutPolicy, MAX_REGIONS, Method, Native, Program, Requirements,
+};
 
 use crate::arguments::Arguments;
 use crate::counter::Counter;
@@ -54,10 +56,11 @@ fn execute(arguments: Arguments<'_>) -> Result<(), Reported> {
     let ram = memory::take_arena().ok_or(Reported(FAILED))?;
     let requirements =
         Program::parse(file).and_then(|program| program.requirements()).map_err(refused)?;
-    let (state, arena) = divide(ram, requirements)?;
+    let (state, arena, rest) = divide(ram, requirements)?;
     let ((method, load_instructions), load_stack) = stack::measure(|| {
         let counter = Counter::start();
-        let method = Program::parse(file).and_then(|program| program.load(policy, state, arena));
+        let banks = Banks::split(arena, &requirements.banks).unwrap_or_default();
+        let method = Program::parse(file).and_then(|program| program.load(policy, state, banks));
         (method, counter.elapsed())
     });
     let mut method = method.map_err(refused)?;
@@ -67,12 +70,15 @@ fn execute(arguments: Arguments<'_>) -> Result<(), Reported> {
     println!("arena_bytes={}", requirements.arena_bytes);
     match number("samples")? {
         0 => Ok(()),
-        samples => run_samples(&mut method, samples, arguments),
+        samples => run_samples(&mut method, rest, samples, arguments),
     }
 }
 
-/// State and arena out of the memory that there is.
-fn divide(ram: &mut [u8], needed: Requirements) -> Result<(&mut [u32], &mut [u8]), Reported> {
+/// State and arena out of the memory that there is, and what is left.
+fn divide(
+    ram: &mut [u8],
+    needed: Requirements,
+) -> Result<(&mut [u32], &mut [u8], &mut [u8]), Reported> {
     let given = ram.len();
     let state_bytes = (4 * needed.state_words as usize).next_multiple_of(ALIGNMENT);
     let total = state_bytes + needed.arena_bytes as usize;
@@ -81,8 +87,31 @@ fn divide(ram: &mut [u8], needed: Requirements) -> Result<(&mut [u32], &mut [u8]
         return Err(Reported(REFUSED));
     }
     let (state, arena) = ram.split_at_mut(state_bytes);
+    let (arena, rest) = arena.split_at_mut(needed.arena_bytes as usize);
     let state = cortado_kernels::memory::cast_mut(state).ok_or(Reported(FAILED))?;
-    Ok((state, arena))
+    Ok((state, arena, rest))
+}
+
+/// Memory for the inputs and outputs that the program takes from its caller, out of what is left.
+fn lend<'r>(
+    method: &Method<'_, Native>,
+    mut ram: &'r mut [u8],
+) -> Result<[&'r mut [u8]; MAX_REGIONS], Reported> {
+    let mut lent: [&mut [u8]; MAX_REGIONS] = Default::default();
+    for (slot, info) in lent.iter_mut().zip(method.lent()) {
+        let bytes = info.size_bytes().unwrap_or(0) as usize;
+        let given = ram.len();
+        let taken = ram.split_at_mut_checked(bytes.next_multiple_of(ALIGNMENT));
+        let Some((taken, rest)) = taken else {
+            println!(
+                "error: an input or output needs {bytes} bytes of RAM more and the board has {given}"
+            );
+            return Err(Reported(REFUSED));
+        };
+        *slot = taken.get_mut(..bytes).unwrap_or_default();
+        ram = rest;
+    }
+    Ok(lent)
 }
 
 fn refused(error: cortado_runtime::LoadError) -> Reported {
@@ -92,6 +121,7 @@ fn refused(error: cortado_runtime::LoadError) -> Reported {
 
 fn run_samples(
     method: &mut Method<'_, Native>,
+    rest: &mut [u8],
     samples: usize,
     arguments: Arguments<'_>,
 ) -> Result<(), Reported> {
@@ -105,21 +135,40 @@ fn run_samples(
     let mut outputs = File::create(path("outputs")?).map_err(|error| failed("outputs", error))?;
     let (mut total, mut least, mut most, mut stack_bytes) = (0, u64::MAX, 0, 0);
     let mut digest = Digest::new();
+    let mut lent = lend(method, rest)?;
+    let lent_inputs =
+        (0..method.input_count()).filter(|index| method.is_input_lent(*index)).count();
+    let lent_count = method.lent().count();
     for _ in 0..samples {
+        let mut next_lent = lent.iter_mut();
         for index in 0..method.input_count() {
-            let input = method.fill_input_bytes(index).map_err(|error| failed("input", error))?;
+            let input = if method.is_input_lent(index) {
+                next_lent.next().ok_or(Reported(FAILED))?
+            } else {
+                method.fill_input_bytes(index).map_err(|error| failed("input", error))?
+            };
             inputs.read_exact(input).map_err(|error| failed("inputs", error))?;
         }
+        let (lent_in, lent_out) = lent.split_at_mut(lent_inputs);
+        let mut read: [&[u8]; MAX_REGIONS] = Default::default();
+        read.iter_mut().zip(&*lent_in).for_each(|(read, lent)| *read = lent);
+        let read = read.get(..lent_inputs).unwrap_or(&[]);
+        let written = lent_out.get_mut(..lent_count - lent_inputs).unwrap_or(&mut []);
         let ((outcome, instructions), used) = stack::measure(|| {
             let counter = Counter::start();
-            (method.execute(), counter.elapsed())
+            (method.execute_with(read, written), counter.elapsed())
         });
         outcome.map_err(|error| failed("execute", error))?;
         (total, least, most) =
             (total + instructions, least.min(instructions), most.max(instructions));
         stack_bytes = stack_bytes.max(used);
+        let mut next_lent = written.iter();
         for index in 0..method.output_count() {
-            let output = method.output_bytes(index).map_err(|error| failed("output", error))?;
+            let output = if method.is_output_lent(index) {
+                next_lent.next().map(|output| &**output).ok_or(Reported(FAILED))?
+            } else {
+                method.output_bytes(index).map_err(|error| failed("output", error))?
+            };
             digest.add(output);
             outputs.write_all(output).map_err(|error| failed("outputs", error))?;
         }

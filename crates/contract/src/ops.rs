@@ -98,6 +98,13 @@ pub trait Rules {
         0
     }
 
+    /// Whether each element of the result follows from the elements at the same position of those tensor arguments that have
+    /// as many, and the kernels go from the first to the last in memory. Then such an argument's memory may be written over: see
+    /// `cortado_kernels::memory::may_overlap_spans`.
+    fn is_element_by_element(&self) -> bool {
+        false
+    }
+
     /// Whether the operator computes in `float32`. Not so operators at the border, which convert to or from integers, and those
     /// that only move elements.
     fn is_float(&self) -> bool {
@@ -134,6 +141,13 @@ macro_rules! declare_operators {
             /// The operator's schema: names, types and order of its arguments.
             pub const fn schema(self) -> &'static str {
                 match self { $(OperatorKind::$variant => $variant::<Nowhere>::SCHEMA),* }
+            }
+
+            /// The positions of the arguments that are scratch memory, as a set of bits.
+            pub const fn scratch_arguments(self) -> u32 {
+                match self {
+                    $(OperatorKind::$variant => const { scratch($variant::<Nowhere>::ARGUMENTS) },)*
+                }
             }
 
             /// The names of the arguments in schema order; `out` is the last.
@@ -184,6 +198,12 @@ macro_rules! declare_operators {
 
             fn multiply_accumulates(&self) -> u64 {
                 match self { $(Operator::$variant(arguments) => arguments.multiply_accumulates()),* }
+            }
+
+            fn is_element_by_element(&self) -> bool {
+                match self {
+                    $(Operator::$variant(arguments) => arguments.is_element_by_element()),*
+                }
             }
 
             fn is_float(&self) -> bool {
@@ -303,6 +323,19 @@ pub mod kind {
     pub type ScalarType = Int<DType>;
     /// `ScalarType?`.
     pub type OptionalScalarType = OptionalInt;
+}
+
+/// The set of those names that are `scratch` or end in `_scratch`.
+const fn scratch(names: &[&str]) -> u32 {
+    assert!(names.len() <= 32, "a set of bits has room for every argument");
+    let (mut set, mut index) = (0, 0);
+    while index < names.len() {
+        if let [.., b's', b'c', b'r', b'a', b't', b'c', b'h'] = names[index].as_bytes() {
+            set |= 1 << index;
+        }
+        index += 1;
+    }
+    set
 }
 
 impl OperatorKind {
@@ -465,6 +498,14 @@ mod tests {
             assert_eq!(OperatorKind::from_name(kind.name(), "default"), None);
             assert_eq!(kind.argument_names().last(), Some(&"out"));
         }
+    }
+
+    #[test]
+    fn scratch_memory_is_known_by_name() {
+        assert_eq!(OperatorKind::QuantizedAdd.scratch_arguments(), 0);
+        let transposed = OperatorKind::QuantizedTransposeConv2d;
+        let names = (0..32).filter(|bit| transposed.scratch_arguments() >> bit & 1 != 0);
+        assert!(names.map(|at| transposed.argument_name(at)).eq(["scratch", "output_scratch"]),);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use crate::samples::{Outputs, Samples, SamplesError, Signature};
 use cortado_contract::Isa;
 use cortado_runtime::{
-    ALIGNMENT, ExecuteError, LayoutPolicy, LoadError, Method, Micro, Program, TensorError, arch,
+    ALIGNMENT, Banks, ExecuteError, LayoutPolicy, LoadError, Method, Micro, Program, Step,
+    TensorError, TensorInfo, arch,
 };
 use std::fmt;
 
@@ -65,12 +66,94 @@ pub fn with_method<V: Visitor>(
     let requirements = program.requirements()?;
     let mut state = vec![0; requirements.state_words as usize];
     let mut arena = AlignedBytes::zeroed(requirements.arena_bytes as usize);
-    let arena = arena.as_mut();
+    let arena = Banks::split(arena.as_mut(), &requirements.banks).unwrap_or_default();
     Ok(match isa {
         Isa::Scalar => visitor.visit(program.load_for::<arch::Scalar>(policy, &mut state, arena)?),
         Isa::Dsp => visitor.visit(program.load_for::<arch::Dsp>(policy, &mut state, arena)?),
         Isa::Mve => visitor.visit(program.load_for::<arch::Mve>(policy, &mut state, arena)?),
     })
+}
+
+/// The memory of those inputs and outputs that a program takes from its caller.
+#[derive(Debug)]
+pub struct Lent {
+    /// By position; `None` for those that the method has memory for.
+    inputs: Vec<Option<AlignedBytes>>,
+    outputs: Vec<Option<AlignedBytes>>,
+}
+
+impl Lent {
+    /// Memory for a method.
+    pub fn new<M: Micro>(method: &Method<'_, M>) -> Self {
+        let memory = |info: Result<TensorInfo, TensorError>| {
+            let bytes = info.ok().and_then(|info| info.size_bytes());
+            AlignedBytes::zeroed(bytes.unwrap_or(0) as usize)
+        };
+        let inputs = (0..method.input_count())
+            .map(|index| method.is_input_lent(index).then(|| memory(method.input_info(index))));
+        let outputs = (0..method.output_count())
+            .map(|index| method.is_output_lent(index).then(|| memory(method.output_info(index))));
+        Lent { inputs: inputs.collect(), outputs: outputs.collect() }
+    }
+
+    /// Sets an input, wherever its memory is.
+    ///
+    /// # Errors
+    /// See [`Method::set_input_bytes`].
+    pub fn set_input<M: Micro>(
+        &mut self,
+        method: &mut Method<'_, M>,
+        position: usize,
+        bytes: &[u8],
+    ) -> Result<(), TensorError> {
+        let Some(Some(input)) = self.inputs.get_mut(position) else {
+            return method.set_input_bytes(position, bytes);
+        };
+        let (needed, given) = (input.length as u32, bytes.len() as u32);
+        if needed != given {
+            return Err(TensorError::Length { needed, given });
+        }
+        input.as_mut().copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Executes a method once.
+    ///
+    /// # Errors
+    /// See [`Method::execute_with`].
+    pub fn execute<M: Micro>(&mut self, method: &mut Method<'_, M>) -> Result<(), ExecuteError> {
+        self.execute_observed(method, |_| {})
+    }
+
+    /// Executes a method once, and calls `observe` after each instruction.
+    ///
+    /// # Errors
+    /// See [`Method::execute_observed`].
+    pub fn execute_observed<M: Micro>(
+        &mut self,
+        method: &mut Method<'_, M>,
+        observe: impl FnMut(Step<'_, '_>),
+    ) -> Result<(), ExecuteError> {
+        let inputs: Vec<&[u8]> = self.inputs.iter().flatten().map(AsRef::as_ref).collect();
+        let mut outputs: Vec<&mut [u8]> =
+            self.outputs.iter_mut().flatten().map(AsMut::as_mut).collect();
+        method.execute_observed(&inputs, &mut outputs, observe)
+    }
+
+    /// An output, wherever its memory is.
+    ///
+    /// # Errors
+    /// See [`Method::output_bytes`].
+    pub fn output<'s, M: Micro>(
+        &'s self,
+        method: &'s Method<'_, M>,
+        position: usize,
+    ) -> Result<&'s [u8], TensorError> {
+        match self.outputs.get(position) {
+            Some(Some(output)) => Ok(output.as_ref()),
+            _ => method.output_bytes(position),
+        }
+    }
 }
 
 /// Types, extents and memory orders of a program's inputs and outputs.
@@ -152,14 +235,15 @@ pub fn run(
                 .map(|index| method.output_info(index).map(Signature::from))
                 .collect();
             let mut outputs = Outputs::new(signatures.map_err(RunError::Tensor)?);
+            let mut lent = Lent::new(&method);
             for index in 0..self.samples.len() {
                 for (position, bytes) in self.samples.sample(index).enumerate() {
-                    method.set_input_bytes(position, &bytes).map_err(RunError::Tensor)?;
+                    lent.set_input(&mut method, position, &bytes).map_err(RunError::Tensor)?;
                 }
-                method.execute().map_err(RunError::Execute)?;
+                lent.execute(&mut method).map_err(RunError::Execute)?;
                 for position in 0..method.output_count() {
-                    outputs
-                        .push(position, method.output_bytes(position).map_err(RunError::Tensor)?);
+                    let bytes = lent.output(&method, position).map_err(RunError::Tensor)?;
+                    outputs.push(position, bytes);
                 }
                 (self.done)();
             }

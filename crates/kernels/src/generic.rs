@@ -9,7 +9,7 @@
     reason = "`execute` is called alike for every operator, also for those that need no instruction set"
 )]
 
-use crate::memory::Memory;
+use crate::memory::{Memory, may_overlap_spans};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::for_each_operator;
@@ -135,6 +135,18 @@ fn require_disjoint(
     require(!out.location.is_constant(), out_argument, Rule::NotWritable)?;
     let overlaps = operands.iter().flatten().any(|operand| operand.overlaps(out));
     require(!overlaps, out_argument, Rule::Overlap)
+}
+
+/// Fails unless `out` lies in memory that can be written and `input`, which has as many elements, is read there before it is
+/// written over when both are gone through from the first element to the last.
+fn require_element_by_element(
+    input: &LoadedTensor,
+    out: &LoadedTensor,
+    out_argument: u8,
+) -> Result<(), Violation> {
+    require(!out.location.is_constant(), out_argument, Rule::NotWritable)?;
+    let may = !input.is_in_memory_of(out) || may_overlap_spans(input.span(), out.span());
+    require(may, out_argument, Rule::Overlap)
 }
 
 /// Two halfwords as a word, the first one low. Takes the low 16 bits of each.

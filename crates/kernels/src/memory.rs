@@ -1,27 +1,38 @@
-//! The memory that a program computes in: its file, read in place, and an arena.
+//! The memory that a program computes in: its file, read in place, and regions that it reads and writes.
 //!
-//! An operator names memory by [`Location`]s. [`Memory::write`] borrows one span of the arena for writing and hands out a
-//! [`Reader`] for everything else, so a kernel's output can never be one of its inputs; all of it is bounds-checked
-//! and, apart from seeing bytes as other number types, safe Rust.
+//! A region is a bank of the arena, or a buffer that the caller lends for one execution. An operator names memory by
+//! [`Location`]s. [`Memory::write`] borrows one span of a region for writing and hands out a [`Reader`] for everything else, so a
+//! kernel's output can never be one of its inputs. Operators that go through their elements from the first to the last may
+//! write over what they have read: [`Memory::map`] and [`Source`] give them the elements in pieces that are copied
+//! aside first. All of it is bounds-checked and, apart from seeing bytes as other number types, safe Rust.
 
 #![allow(unsafe_code, reason = "sees aligned bytes as integers and floats")]
 
 use core::ops::Range;
 
-/// Where an operand starts: in the arena or in the program's file.
+/// The most regions that a program may compute in.
+pub const MAX_REGIONS: usize = 8;
+
+/// Where an operand starts: in a region or in the program's file.
 ///
-/// One word, so that prepared operators stay small: the top bit says file, the rest is a byte offset.
+/// One word, so that prepared operators stay small: the top bit says file, and the rest is a byte offset; else three bits
+/// say which region, and the rest is a byte offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location(u32);
 
 impl Location {
     const IN_PROGRAM: u32 = 1 << 31;
+    const REGION_SHIFT: u32 = 28;
     /// The location of an operand that is absent.
     const ABSENT: u32 = u32::MAX;
 
-    /// A byte offset into the arena, or `None` from `2^31` on.
-    pub fn arena(offset_bytes: u32) -> Option<Location> {
-        (offset_bytes < Self::IN_PROGRAM).then_some(Location(offset_bytes))
+    /// The size that a region may have at most, in bytes.
+    pub const REGION_BYTES_MAX: u32 = 1 << Self::REGION_SHIFT;
+
+    /// A byte offset into a region, or `None` past [`MAX_REGIONS`] or [`Self::REGION_BYTES_MAX`].
+    pub fn region(index: usize, offset_bytes: u32) -> Option<Location> {
+        let fits = index < MAX_REGIONS && offset_bytes < Self::REGION_BYTES_MAX;
+        fits.then_some(Location((index as u32) << Self::REGION_SHIFT | offset_bytes))
     }
 
     /// A byte offset into the program's file, or `None` from `2^31 - 1` on.
@@ -31,8 +42,11 @@ impl Location {
 
     /// The location this many bytes further on in the same memory, or `None` past its end.
     pub fn offset_by(self, bytes: u32) -> Option<Location> {
-        let offset = (self.0 & !Self::IN_PROGRAM).checked_add(bytes)?;
-        if self.is_constant() { Location::program(offset) } else { Location::arena(offset) }
+        let offset = (self.offset_bytes() as u32).checked_add(bytes)?;
+        match self.region_index() {
+            None => Location::program(offset),
+            Some(index) => Location::region(index, offset),
+        }
     }
 
     /// Whether the operand is a constant in the program's file.
@@ -40,9 +54,15 @@ impl Location {
         self.0 & Self::IN_PROGRAM != 0
     }
 
-    /// The byte offset into the arena or the file.
+    /// The region, `None` for the file.
+    pub const fn region_index(self) -> Option<usize> {
+        if self.is_constant() { None } else { Some((self.0 >> Self::REGION_SHIFT) as usize) }
+    }
+
+    /// The byte offset into the region or the file.
     pub const fn offset_bytes(self) -> usize {
-        (self.0 & !Self::IN_PROGRAM) as usize
+        let mask = if self.is_constant() { Self::IN_PROGRAM } else { Self::REGION_BYTES_MAX } - 1;
+        (self.0 & mask) as usize
     }
 
     /// The word that prepared state stores.
@@ -59,36 +79,159 @@ impl Location {
     }
 }
 
-/// A program's file and the arena that it computes in.
+/// One region of memory.
+#[derive(Debug, Default)]
+pub enum Region<'m> {
+    /// There is none of this index.
+    #[default]
+    Absent,
+    /// A buffer that is only read.
+    Read(&'m [u8]),
+    /// A buffer that is read and written.
+    Write(&'m mut [u8]),
+}
+
+impl Region<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Region::Absent => &[],
+            Region::Read(bytes) => bytes,
+            Region::Write(bytes) => bytes,
+        }
+    }
+}
+
+/// A program's file and the regions that it computes in.
 #[derive(Debug)]
 pub struct Memory<'m> {
     program: &'m [u8],
-    arena: &'m mut [u8],
+    regions: [Region<'m>; MAX_REGIONS],
 }
 
 impl<'m> Memory<'m> {
-    /// Memory over a program's file and an arena.
-    pub fn new(program: &'m [u8], arena: &'m mut [u8]) -> Self {
-        Memory { program, arena }
+    /// Memory over a program's file and regions.
+    pub fn new(program: &'m [u8], regions: [Region<'m>; MAX_REGIONS]) -> Self {
+        Memory { program, regions }
     }
 
-    /// Borrows `count` elements of the arena for writing, and everything else for reading.
+    /// Borrows `count` elements of a region for writing, and everything else for reading.
     ///
-    /// `None` when the location is a constant, out of bounds or misaligned.
+    /// `None` when the location is a constant, out of bounds or misaligned, or its region is only read.
     #[inline]
     pub fn write<T: Element>(
         &mut self,
         location: Location,
         count: usize,
     ) -> Option<(Reader<'_>, &mut [T])> {
-        if location.is_constant() {
-            return None;
-        }
         let start = location.offset_bytes();
         let end = start.checked_add(count.checked_mul(size_of::<T>())?)?;
-        let (rest, after) = self.arena.split_at_mut_checked(end)?;
-        let (before, out) = rest.split_at_mut_checked(start)?;
-        Some((Reader { program: self.program, before, after, after_start: end }, cast_mut(out)?))
+        let (reader, out) = self.split(location, start..end)?;
+        Some((reader, cast_mut(out)?))
+    }
+
+    fn split(
+        &mut self,
+        location: Location,
+        range: Range<usize>,
+    ) -> Option<(Reader<'_>, &mut [u8])> {
+        let index = location.region_index()?;
+        let (lower, rest) = self.regions.split_at_mut_checked(index)?;
+        let (Region::Write(bytes), upper) = rest.split_first_mut()? else { return None };
+        let (rest, after) = bytes.split_at_mut_checked(range.end)?;
+        let (before, out) = rest.split_at_mut_checked(range.start)?;
+        let (lower, upper): (&[_], &[_]) = (lower, upper);
+        let program = self.program;
+        Some((Reader { program, lower, upper, before, after, after_start: range.end }, out))
+    }
+
+    /// Calls `apply(reader, input, out)` with all `count` elements of both operands: at once if they lie apart, else in
+    /// pieces from the first to the last, with each piece of the input copied aside before its result is written.
+    ///
+    /// The operands may overlap as [`may_overlap_spans`] says; then each input element is read before it is written over.
+    /// `None` when a location is out of bounds or misaligned, or the output cannot be written; nothing is applied then.
+    #[inline(always)]
+    pub fn map<I: Element + Default, O: Element>(
+        &mut self,
+        input: Location,
+        out: Location,
+        count: usize,
+        mut apply: impl FnMut(&Reader<'_>, &[I], &mut [O]),
+    ) -> Option<()> {
+        let (in_span, out_span) = (span::<I>(input, count)?, span::<O>(out, count)?);
+        let is_apart = input.region_index() != out.region_index()
+            || in_span.end <= out_span.start
+            || out_span.end <= in_span.start;
+        let base = if is_apart { out_span.start } else { in_span.start.min(out_span.start) };
+        let end = if is_apart { out_span.end } else { in_span.end.max(out_span.end) };
+        let (reader, bytes) = self.split(out, base..end)?;
+        let apart = if is_apart { Some(reader.read::<I>(input, count)?) } else { None };
+        let (in_start, out_start) =
+            (in_span.start.wrapping_sub(base), out_span.start.wrapping_sub(base));
+        let mut stage = [I::default(); STAGE_ELEMENTS];
+        let mut done = 0;
+        // One loop for both cases, so that what is applied stands in the image once.
+        while done < count {
+            let piece = match apart {
+                Some(input) => input,
+                None => {
+                    let stage = stage.get_mut(..STAGE_ELEMENTS.min(count - done))?;
+                    let from = bytes.get(in_start + done * size_of::<I>()..)?;
+                    let from = from.get(..size_of_val(stage))?;
+                    stage.copy_from_slice(cast(from)?);
+                    stage
+                }
+            };
+            let to = bytes.get_mut(out_start + done * size_of::<O>()..)?;
+            let to = to.get_mut(..piece.len() * size_of::<O>())?;
+            apply(&reader, piece, cast_mut(to)?);
+            done += piece.len();
+        }
+        Some(())
+    }
+}
+
+/// The elements that are copied aside at a time where an operator writes over its input.
+pub const STAGE_ELEMENTS: usize = 64;
+
+/// Whether an operator that goes through its elements from the first to the last may read and write these bytes of one
+/// region, with as many elements in both: they lie apart, or no element of the input is written over before it was read.
+///
+/// Where the result's elements are not larger, the result may start where the input starts or before; where they are larger, it
+/// may end where the input ends or before.
+pub fn may_overlap_spans(read: Range<usize>, written: Range<usize>) -> bool {
+    let is_apart = read.end <= written.start || written.end <= read.start;
+    let shrinks = written.len() <= read.len();
+    is_apart || if shrinks { written.start <= read.start } else { written.end <= read.end }
+}
+
+fn span<T>(location: Location, count: usize) -> Option<Range<usize>> {
+    let start = location.offset_bytes();
+    Some(start..start.checked_add(count.checked_mul(size_of::<T>())?)?)
+}
+
+/// Where an operand of an element-by-element operator is.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'m, T> {
+    /// Apart from the result.
+    Apart(&'m [T]),
+    /// Where the result is: element `i` of the result holds element `i` of the operand until it is written.
+    InPlace,
+}
+
+impl<T> Source<'_, T> {
+    /// The elements from position `start` on, or the copies of them that were put aside.
+    #[inline(always)]
+    pub(crate) fn after<'s>(&'s self, start: usize, staged: &'s [T]) -> Option<&'s [T]> {
+        match self {
+            Source::Apart(elements) => elements.get(start..),
+            Source::InPlace => Some(staged),
+        }
+    }
+}
+
+impl<'m, T, S: AsRef<[T]> + ?Sized> From<&'m S> for Source<'m, T> {
+    fn from(elements: &'m S) -> Self {
+        Source::Apart(elements.as_ref())
     }
 }
 
@@ -96,6 +239,9 @@ impl<'m> Memory<'m> {
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'m> {
     program: &'m [u8],
+    /// The regions before the one that is being written, and those behind it.
+    lower: &'m [Region<'m>],
+    upper: &'m [Region<'m>],
     before: &'m [u8],
     after: &'m [u8],
     after_start: usize,
@@ -108,12 +254,14 @@ impl<'m> Reader<'m> {
     pub fn read<T: Element>(&self, location: Location, count: usize) -> Option<&'m [T]> {
         let start = location.offset_bytes();
         let size = count.checked_mul(size_of::<T>())?;
-        let (part, start) = if location.is_constant() {
-            (self.program, start)
-        } else if start >= self.after_start {
-            (self.after, start - self.after_start)
-        } else {
-            (self.before, start)
+        let (part, start) = match location.region_index() {
+            None => (self.program, start),
+            Some(index) => match index.checked_sub(self.lower.len()) {
+                None => (self.lower.get(index)?.bytes(), start),
+                Some(0) if start >= self.after_start => (self.after, start - self.after_start),
+                Some(0) => (self.before, start),
+                Some(behind) => (self.upper.get(behind - 1)?.bytes(), start),
+            },
         };
         let range: Range<usize> = start..start.checked_add(size)?;
         cast(part.get(range)?)
@@ -154,6 +302,14 @@ pub fn cast<T: Element>(bytes: &[u8]) -> Option<&[T]> {
     (head.is_empty() && tail.is_empty()).then_some(numbers)
 }
 
+/// The bytes of numbers.
+#[inline]
+pub fn bytes_of<T: Element>(numbers: &[T]) -> &[u8] {
+    // SAFETY: `T: Element` has no padding, so all of its bytes are initialised, and any of them are a `u8`.
+    let (_, bytes, _) = unsafe { numbers.align_to::<u8>() };
+    bytes
+}
+
 /// Bytes as numbers for writing, or `None` when they are misaligned or end within a number.
 #[inline]
 pub fn cast_mut<T: Element>(bytes: &mut [u8]) -> Option<&mut [T]> {
@@ -169,12 +325,21 @@ mod tests {
     #[repr(align(16))]
     struct Aligned([u8; 64]);
 
+    fn regions<'m>(given: impl IntoIterator<Item = Region<'m>>) -> [Region<'m>; MAX_REGIONS] {
+        let mut regions = [const { Region::Absent }; MAX_REGIONS];
+        regions.iter_mut().zip(given).for_each(|(region, given)| *region = given);
+        regions
+    }
+
+    fn at(offset: u32) -> Location {
+        Location::region(0, offset).unwrap()
+    }
+
     #[test]
     fn the_written_span_cannot_be_read() {
         let mut arena = Aligned([0; 64]);
         let program = Aligned([7; 64]);
-        let mut memory = Memory::new(&program.0, &mut arena.0);
-        let at = |offset| Location::arena(offset).unwrap();
+        let mut memory = Memory::new(&program.0, regions([Region::Write(&mut arena.0)]));
         let (reader, out) = memory.write::<i8>(at(16), 16).unwrap();
         out.fill(1);
         assert_eq!(reader.read::<i8>(at(0), 16).unwrap().len(), 16);
@@ -196,14 +361,104 @@ mod tests {
     }
 
     #[test]
+    fn regions_are_read_beside_the_written_one() {
+        let (mut first, mut third) = (Aligned([1; 64]), Aligned([3; 64]));
+        let second = Aligned([2; 64]);
+        let given =
+            [Region::Write(&mut first.0), Region::Read(&second.0), Region::Write(&mut third.0)];
+        let mut memory = Memory::new(&[], regions(given));
+        let region = |index| Location::region(index, 16).unwrap();
+        for written in [0, 2] {
+            let (reader, _) = memory.write::<u8>(region(written), 16).unwrap();
+            assert_eq!(reader.read::<u8>(region(written), 1), None);
+            for read in (0..3).filter(|read| *read != written) {
+                assert_eq!(reader.read(region(read), 2), Some(&[read as u8 + 1; 2][..]));
+            }
+            assert_eq!(reader.read::<u8>(region(3), 1), None);
+        }
+        assert!(memory.write::<u8>(region(1), 1).is_none());
+        assert!(memory.write::<u8>(region(3), 0).is_none());
+    }
+
+    /// Maps `count` numbers `0, 1, …` from one place of a region to another, each plus one.
+    fn increment<I: Element + Default, O: Element>(
+        bytes: &mut [u8],
+        (input, out, count): (u32, u32, usize),
+        convert: fn(I) -> O,
+    ) -> Option<()> {
+        let mut memory = Memory::new(&[], regions([Region::Write(bytes)]));
+        memory.map(at(input), at(out), count, |_, input: &[I], out: &mut [O]| {
+            out.iter_mut().zip(input).for_each(|(out, input)| *out = convert(*input));
+        })
+    }
+
+    #[test]
+    fn maps_may_write_over_what_they_have_read() {
+        #[repr(align(16))]
+        struct Large([u8; 2048]);
+        let count = 3 * STAGE_ELEMENTS + 5;
+        let mut bytes = Large([0; 2048]);
+        for (input, out) in [(0, 0), (16, 0), (20, 16), (0, 1024), (1024, 0)] {
+            let numbers: &mut [i32] = cast_mut(&mut bytes.0[input..][..4 * count]).unwrap();
+            (0..).zip(numbers).for_each(|(value, number)| *number = value);
+            let places = (input as u32, out as u32, count);
+            increment::<i32, i32>(&mut bytes.0, places, |value| value + 1).unwrap();
+            let out: &[i32] = cast(&bytes.0[out..][..4 * count]).unwrap();
+            assert!((1..).zip(out).all(|(value, number)| value == *number), "{places:?}");
+        }
+        // To smaller elements in front, and to larger ones that end where the input ends.
+        let numbers: &mut [i32] = cast_mut(&mut bytes.0[..4 * count]).unwrap();
+        (0..).zip(numbers).for_each(|(value, number)| *number = value);
+        increment::<i32, i16>(&mut bytes.0, (0, 0, count), |value| value as i16).unwrap();
+        let shorts: &[i16] = cast(&bytes.0[..2 * count]).unwrap();
+        assert!((0..).zip(shorts).all(|(value, number)| value == *number));
+        bytes.0.copy_within(..2 * count, 2 * count);
+        increment::<i16, i32>(&mut bytes.0, (2 * count as u32, 0, count), i32::from).unwrap();
+        let numbers: &[i32] = cast(&bytes.0[..4 * count]).unwrap();
+        assert!((0..).zip(numbers).all(|(value, number)| value == *number));
+        assert!(increment::<i32, i32>(&mut bytes.0, (0, 1024, 300), |value| value).is_none());
+        assert!(increment::<i32, i32>(&mut bytes.0, (1, 0, 3), |value| value).is_none());
+    }
+
+    #[test]
+    fn overlaps_that_lose_elements_are_told_apart() {
+        for (read, written, may) in [
+            (0..16, 16..32, true),
+            (0..16, 0..16, true),
+            (4..20, 0..16, true),
+            (0..16, 4..20, false),
+            (0..64, 0..16, true),
+            (0..64, 1..17, false),
+            (48..64, 0..64, true),
+            (47..63, 0..64, false),
+            (0..16, 0..64, false),
+        ] {
+            assert_eq!(
+                may_overlap_spans(read.clone(), written.clone()),
+                may,
+                "{read:?} {written:?}"
+            );
+        }
+    }
+
+    #[test]
     fn locations_fit_one_word() {
-        for location in [Location::arena(0), Location::program(0), Location::program(77), None] {
+        for location in [
+            Location::region(0, 0),
+            Location::region(7, Location::REGION_BYTES_MAX - 1),
+            Location::program(0),
+            Location::program(77),
+            None,
+        ] {
             assert_eq!(Location::from_word(Location::to_word(location)), location);
         }
-        assert_eq!(Location::arena(1 << 31), None);
+        assert_eq!(Location::region(0, Location::REGION_BYTES_MAX), None);
+        assert_eq!(Location::region(MAX_REGIONS, 0), None);
         assert_eq!(Location::program((1 << 31) - 1), None);
-        assert_eq!(Location::arena(8).and_then(|at| at.offset_by(3)), Location::arena(11));
+        assert_eq!(at(8).offset_by(3), Some(at(11)));
+        assert_eq!(Location::region(3, 8).and_then(|at| at.offset_by(3)), Location::region(3, 11));
         assert_eq!(Location::program(8).and_then(|at| at.offset_by(3)), Location::program(11));
-        assert_eq!(Location::arena(8).and_then(|at| at.offset_by(u32::MAX)), None);
+        assert_eq!(at(8).offset_by(u32::MAX), None);
+        assert_eq!(at(8).offset_by(Location::REGION_BYTES_MAX), None);
     }
 }

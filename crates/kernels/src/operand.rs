@@ -1,6 +1,7 @@
 //! Operands as a loader sees them: type, extents and location.
 
 use crate::memory::Location;
+use core::ops::Range;
 use cortado_contract::DType;
 use cortado_contract::value::{Domain, IntList, TensorList, TensorMeta};
 
@@ -18,7 +19,7 @@ pub struct LoadedTensor {
     pub dims: [u32; MAX_RANK],
     /// The axes in memory order, outermost first: a permutation of `0..rank`; anything past that.
     pub dim_order: [u8; MAX_RANK],
-    /// Where the elements are. The loader has checked that all of them lie inside of the arena or the file.
+    /// Where the elements are. The loader has checked that all of them lie inside of the region or the file.
     pub location: Location,
 }
 
@@ -28,16 +29,21 @@ impl LoadedTensor {
         self.element_count()?.checked_mul(self.dtype.size_bytes())
     }
 
-    /// Whether both tensors lie in the arena or both in the file, and share a byte there.
+    /// The bytes of the region, or of the file, that the elements take.
+    pub fn span(&self) -> Range<usize> {
+        let start = self.location.offset_bytes();
+        start..start.saturating_add(self.size_bytes().unwrap_or(u32::MAX) as usize)
+    }
+
+    /// Whether both tensors lie in the same region, or both in the file.
+    pub fn is_in_memory_of(&self, other: &LoadedTensor) -> bool {
+        self.location.region_index() == other.location.region_index()
+    }
+
+    /// Whether both tensors lie in the same region, or both in the file, and share a byte there.
     pub fn overlaps(&self, other: &LoadedTensor) -> bool {
-        let range = |tensor: &LoadedTensor| {
-            let start = tensor.location.offset_bytes();
-            start..start.saturating_add(tensor.size_bytes().unwrap_or(u32::MAX) as usize)
-        };
-        let (a, b) = (range(self), range(other));
-        self.location.is_constant() == other.location.is_constant()
-            && a.start < b.end
-            && b.start < a.end
+        let (a, b) = (self.span(), other.span());
+        self.is_in_memory_of(other) && a.start < b.end && b.start < a.end
     }
 }
 

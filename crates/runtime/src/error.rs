@@ -15,10 +15,15 @@ pub enum LoadError {
     Format(cortado_pte::Error),
     /// The file does not start at a multiple of [`crate::ALIGNMENT`] bytes.
     ProgramMisaligned,
-    /// The arena does not start at a multiple of [`crate::ALIGNMENT`] bytes.
-    ArenaMisaligned,
-    /// The arena is too small.
+    /// A bank of the arena does not start at a multiple of [`crate::ALIGNMENT`] bytes.
+    ArenaMisaligned {
+        /// The bank's position; 0 where there is one.
+        bank: u8,
+    },
+    /// A bank of the arena is too small, or not given.
     ArenaTooSmall {
+        /// The bank's position; 0 where there is one.
+        bank: u8,
         /// Bytes that the program needs.
         needed: u32,
         /// Bytes that were given.
@@ -81,8 +86,11 @@ pub enum Unsupported {
     Delegates,
     /// An instruction other than a call of an operator.
     Instruction(u16),
-    /// More than one planned buffer, or one that exceeds 2 GiB.
-    PlannedBuffers,
+    /// More than 65,535 instructions.
+    Instructions,
+    /// More memory regions than [`cortado_kernels::memory::MAX_REGIONS`]: planned buffers, and inputs and outputs
+    /// that the caller lends; or one that exceeds 256 MiB.
+    Regions,
     /// More than 32 inputs.
     Inputs,
 }
@@ -108,6 +116,24 @@ pub enum OperatorProblem {
     },
     /// A rule of the operator's contract is broken.
     Rule(Violation),
+    /// An argument's memory, or an output's, does not hold what was put there: something else was written over a part of it
+    /// since, or only a part of it was written.
+    Overwritten {
+        /// The argument's position in the schema.
+        position: u8,
+        /// The instruction that wrote there last.
+        by: u16,
+    },
+    /// Nothing has written an argument's memory, or an output's.
+    NeverWritten {
+        /// The argument's position in the schema.
+        position: u8,
+    },
+    /// Two inputs share memory, or an operator's scratch memory is shared with what it reads or writes.
+    Shared {
+        /// The argument's position in the schema.
+        position: u8,
+    },
     /// The constants are in a form that contradicts the program's own target stamp.
     ContradictsStamp {
         /// The form in the file.
@@ -143,9 +169,11 @@ pub enum ArgumentCause {
     /// A part of the format that this runtime does not have: dynamic shapes, external data, storage offsets, or
     /// memory that is both planned and initialised.
     Unsupported,
-    /// Neither planned memory nor a constant.
+    /// Neither planned memory, nor a constant, nor an input or output that the caller lends.
     NoMemory,
-    /// Planned memory outside of the planned buffer.
+    /// An input and output at once that the caller lends.
+    LentTwice,
+    /// Planned memory outside of the planned buffers.
     OutOfArena,
     /// A constant that ends outside of the file.
     OutOfFile,
@@ -170,6 +198,8 @@ pub enum TensorError {
     },
     /// The method has not been executed since its inputs were set, so there is no output.
     NotExecuted,
+    /// The caller lends this input's or output's memory to [`crate::Method::execute_with`]; the method has none.
+    Lent,
 }
 
 /// Why a method cannot be executed.
@@ -179,6 +209,27 @@ pub enum ExecuteError {
     /// An input has not been set since the last execution; its memory may have been reused.
     InputNotSet {
         /// Its position.
+        index: u16,
+    },
+    /// The program takes another number of lent inputs or outputs.
+    LentCount {
+        /// Lent inputs and outputs that the program has.
+        needed: u16,
+        /// Those that were given.
+        given: u16,
+    },
+    /// A lent input's or output's memory has another size.
+    LentLength {
+        /// Its position among the lent ones, inputs first.
+        index: u16,
+        /// Bytes that the program has.
+        needed: u32,
+        /// Bytes that were given.
+        given: u32,
+    },
+    /// A lent input's or output's memory is not aligned to [`crate::ALIGNMENT`] bytes.
+    LentMisaligned {
+        /// Its position among the lent ones, inputs first.
         index: u16,
     },
     /// Prepared state does not fit the memory. Never caused by a file; please report it.
@@ -208,11 +259,15 @@ impl fmt::Display for LoadError {
                     crate::ALIGNMENT
                 )
             }
-            LoadError::ArenaMisaligned => {
-                write!(f, "the arena must start at a multiple of {} bytes", crate::ALIGNMENT)
+            LoadError::ArenaMisaligned { bank } => {
+                let alignment = crate::ALIGNMENT;
+                write!(f, "bank {bank} of the arena must start at a multiple of {alignment} bytes")
             }
-            LoadError::ArenaTooSmall { needed, given } => {
-                write!(f, "the arena has {given} bytes and the program needs {needed}")
+            LoadError::ArenaTooSmall { bank, needed, given } => {
+                write!(
+                    f,
+                    "bank {bank} of the arena has {given} bytes and the program needs {needed} there"
+                )
             }
             LoadError::StateTooSmall { needed, given } => {
                 write!(f, "the method's state has {given} words and the program needs {needed}")
@@ -275,9 +330,16 @@ impl fmt::Display for Unsupported {
                     "instruction {index} is not a call of an operator (control flow is not supported)"
                 )
             }
-            Unsupported::PlannedBuffers => {
-                f.write_str("the program plans more than one buffer, or one of more than 2 GiB")
+            Unsupported::Instructions => {
+                f.write_str("the method has more than 65,535 instructions")
             }
+            Unsupported::Regions => write!(
+                f,
+                "the program has more than {} planned buffers and lent inputs and outputs together, or a buffer of \
+                 more than {} MiB",
+                cortado_kernels::memory::MAX_REGIONS,
+                cortado_kernels::Location::REGION_BYTES_MAX >> 20
+            ),
             Unsupported::Inputs => f.write_str("the method has more than 32 inputs"),
         }
     }
@@ -294,15 +356,28 @@ impl OperatorProblem {
             OperatorProblem::ArgumentCount => {
                 f.write_str("the number of arguments is not the schema's")
             }
-            OperatorProblem::Argument { position, cause } => match operator {
-                Some(operator) => {
-                    write!(f, "argument `{}` {cause}", operator.argument_name(*position))
-                }
-                None => write!(f, "the tensor {cause}"),
-            },
+            OperatorProblem::Argument { position, cause } => {
+                write_argument(f, operator, *position)?;
+                write!(f, "{cause}")
+            }
             OperatorProblem::Rule(Violation { argument, rule }) => {
-                let name = operator.map_or("?", |operator| operator.argument_name(*argument));
-                write!(f, "argument `{name}` {}", rule.explain())
+                write_argument(f, operator, *argument)?;
+                f.write_str(rule.explain())
+            }
+            OperatorProblem::Overwritten { position, by } => {
+                write_argument(f, operator, *position)?;
+                write!(
+                    f,
+                    "has lost what was put there: instruction {by} writes over a part of it; the memory plan is wrong"
+                )
+            }
+            OperatorProblem::NeverWritten { position } => {
+                write_argument(f, operator, *position)?;
+                f.write_str("is read before anything was written there")
+            }
+            OperatorProblem::Shared { position } => {
+                write_argument(f, operator, *position)?;
+                f.write_str("shares memory with another that is in use at the same time; the memory plan is wrong")
             }
             OperatorProblem::ContradictsStamp { found, stamp } => write!(
                 f,
@@ -319,6 +394,18 @@ impl OperatorProblem {
     }
 }
 
+/// Starts a sentence about an argument, or about an input or output where there is no operator.
+fn write_argument(
+    f: &mut fmt::Formatter<'_>,
+    operator: Option<OperatorKind>,
+    position: u8,
+) -> fmt::Result {
+    match operator {
+        Some(operator) => write!(f, "argument `{}` ", operator.argument_name(position)),
+        None => f.write_str("the tensor "),
+    }
+}
+
 impl fmt::Display for ArgumentCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -331,8 +418,13 @@ impl fmt::Display for ArgumentCause {
             ArgumentCause::Unsupported => {
                 "has a dynamic shape, external data, a storage offset, or memory that is both planned and initialised"
             }
-            ArgumentCause::NoMemory => "has neither planned memory nor constant data",
-            ArgumentCause::OutOfArena => "lies outside of the planned buffer",
+            ArgumentCause::NoMemory => {
+                "has neither planned memory nor constant data, and is no input or output of the program"
+            }
+            ArgumentCause::LentTwice => {
+                "is both an input and an output, and has no planned memory to be copied through"
+            }
+            ArgumentCause::OutOfArena => "lies outside of the planned buffers",
             ArgumentCause::OutOfFile => "ends outside of the file",
             ArgumentCause::Misaligned => "is not aligned for its element type",
         })
@@ -343,6 +435,9 @@ impl fmt::Display for TensorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TensorError::Index => f.write_str("there is no such input or output"),
+            TensorError::Lent => {
+                f.write_str("its memory is the caller's, lent for each execution by `execute_with`")
+            }
             TensorError::DType => f.write_str("the element type is another one"),
             TensorError::Length { needed, given } => {
                 write!(f, "the tensor has {needed} elements and {given} were given")
@@ -361,6 +456,20 @@ impl fmt::Display for ExecuteError {
         match self {
             ExecuteError::InputNotSet { index } => {
                 write!(f, "input {index} has not been set since the last execution")
+            }
+            ExecuteError::LentCount { needed, given } => write!(
+                f,
+                "the program takes {needed} lent inputs and outputs, and {given} were given"
+            ),
+            ExecuteError::LentLength { index, needed, given } => {
+                write!(
+                    f,
+                    "lent memory {index} has {given} bytes and the program has {needed} there"
+                )
+            }
+            ExecuteError::LentMisaligned { index } => {
+                let alignment = crate::ALIGNMENT;
+                write!(f, "lent memory {index} must start at a multiple of {alignment} bytes")
             }
             ExecuteError::Internal => {
                 f.write_str("prepared state does not fit the memory; please report this")

@@ -13,25 +13,29 @@
 //! computed exactly or not at all. [`Method::execute`] then looks nothing up and allocates nothing.
 //!
 //! Memory is the caller's: the file is read in place, activations live in an arena and prepared operators in a few words of
-//! state. Both sizes are known before ([`Program::requirements`]).
+//! state. Both sizes are known before ([`Program::requirements`]). The arena may be several banks of memory, if the program was
+//! compiled for them, and inputs and outputs may be the caller's own buffers ([`Method::execute_with`]).
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod context;
 mod error;
+mod lifetimes;
 mod method;
 mod program;
 
+pub use context::BankSizes;
 pub use cortado_contract::target::{Cpu, Isa, Target};
 pub use cortado_contract::{ConstantForm, DType};
-pub use cortado_kernels::memory::Element;
+pub use cortado_kernels::memory::{Element, MAX_REGIONS, bytes_of};
 pub use cortado_kernels::{Micro, Native, arch};
 pub use error::{
     ExecuteError, LayoutMismatch, LoadError, OperatorProblem, TensorError, Unsupported,
 };
-pub use method::{Method, TensorInfo};
-pub use program::{LayoutPolicy, Program, Requirements};
+pub use method::{Method, Step, TensorInfo};
+pub use program::{Banks, LayoutPolicy, Program, Requirements};
 
-/// The alignment in bytes that a program's file and its arena must have.
+/// The alignment in bytes that a program's file, the banks of its arena, and lent inputs and outputs must have.
 pub const ALIGNMENT: usize = 16;

@@ -1,11 +1,13 @@
 //! A loaded method: inputs in, execute, outputs out.
 
-use crate::arguments::Context;
+use crate::ALIGNMENT;
+use crate::context::Context;
 use crate::error::{ExecuteError, LoadError, OperatorProblem, TensorError, Unsupported};
+use crate::program::Banks;
 use core::marker::PhantomData;
 use cortado_contract::DType;
 use cortado_contract::ops::OperatorKind;
-use cortado_kernels::memory::{Element, cast, cast_mut};
+use cortado_kernels::memory::{Element, MAX_REGIONS, Region, cast, cast_mut};
 use cortado_kernels::operand::LoadedTensor;
 use cortado_kernels::{Memory, Micro, execute, state_words};
 use cortado_pte::Scalars;
@@ -21,7 +23,11 @@ pub struct Method<'m, M> {
     inputs: Scalars<'m, i32>,
     outputs: Scalars<'m, i32>,
     state: &'m [u32],
-    arena: &'m mut [u8],
+    banks: Banks<'m>,
+    /// One bit per input that is not lent.
+    planned_inputs: u32,
+    /// The number of inputs and outputs that are lent.
+    lent_count: usize,
     /// One bit per input that must still be set.
     missing_inputs: u32,
     has_outputs: bool,
@@ -33,22 +39,29 @@ impl<'m, M: Micro> Method<'m, M> {
     pub(crate) fn new(
         context: Context<'m>,
         state: &'m [u32],
-        arena: &'m mut [u8],
+        banks: Banks<'m>,
     ) -> Result<Self, LoadError> {
-        let (inputs, outputs) = (context.plan.inputs()?, context.plan.outputs()?);
+        let (inputs, outputs) = (context.inputs, context.outputs);
         if inputs.len() > 32 {
             return Err(LoadError::Unsupported(Unsupported::Inputs));
         }
         check_boundary(&context, inputs, false)?;
         check_boundary(&context, outputs, true)?;
+        let lent_count = context.lent_tensors().count();
+        if context.banks.as_slice().len() + lent_count > MAX_REGIONS {
+            return Err(LoadError::Unsupported(Unsupported::Regions));
+        }
+        let planned_inputs = planned_inputs(&context, inputs);
         Ok(Method {
             file: context.file,
             context,
             inputs,
             outputs,
             state,
-            arena,
-            missing_inputs: all_inputs(inputs.len()),
+            banks,
+            planned_inputs,
+            lent_count,
+            missing_inputs: planned_inputs,
             has_outputs: false,
             kernels: PhantomData,
         })
@@ -78,6 +91,25 @@ impl<'m, M: Micro> Method<'m, M> {
     /// [`TensorError::Index`].
     pub fn output_info(&self, index: usize) -> Result<TensorInfo, TensorError> {
         self.boundary(self.outputs, index)
+    }
+
+    /// Types and extents of the inputs and outputs that the caller lends to [`Self::execute_with`], inputs first.
+    pub fn lent(&self) -> impl Iterator<Item = TensorInfo> {
+        self.context.lent_tensors().filter_map(|index| self.context.tensor_at(index).ok())
+    }
+
+    /// Whether the caller lends this input's memory to [`Self::execute_with`].
+    pub fn is_input_lent(&self, index: usize) -> bool {
+        let info = self.input_info(index);
+        info.is_ok_and(|info| self.bank(&info) == Err(TensorError::Lent))
+    }
+
+    /// Whether the caller lends this output's memory to [`Self::execute_with`].
+    pub fn is_output_lent(&self, index: usize) -> bool {
+        let info = self.output_info(index);
+        info.is_ok_and(|info| {
+            !info.location.is_constant() && self.bank(&info) == Err(TensorError::Lent)
+        })
     }
 
     /// Copies an input in, in the order of its elements in memory.
@@ -119,7 +151,7 @@ impl<'m, M: Micro> Method<'m, M> {
     /// See [`TensorError`], with lengths in bytes; the input is not changed then.
     pub fn set_input_bytes(&mut self, index: usize, bytes: &[u8]) -> Result<(), TensorError> {
         let info = self.input_info(index)?;
-        let input = self.memory_of(&info).ok_or(TensorError::Index)?;
+        let input = self.memory_of(&info)?;
         if input.len() != bytes.len() {
             return Err(TensorError::Length {
                 needed: input.len() as u32,
@@ -138,7 +170,7 @@ impl<'m, M: Micro> Method<'m, M> {
     pub fn fill_input_bytes(&mut self, index: usize) -> Result<&mut [u8], TensorError> {
         let info = self.input_info(index)?;
         self.missing_inputs &= !(1 << index);
-        self.memory_of(&info).ok_or(TensorError::Index)
+        self.memory_of(&info)
     }
 
     fn input_mut<T: TensorElement>(&mut self, index: usize) -> Result<&mut [T], TensorError> {
@@ -146,14 +178,22 @@ impl<'m, M: Micro> Method<'m, M> {
         if info.dtype != T::DTYPE {
             return Err(TensorError::DType);
         }
-        self.memory_of(&info).and_then(cast_mut).ok_or(TensorError::Index)
+        self.memory_of(&info).and_then(|bytes| cast_mut(bytes).ok_or(TensorError::Index))
     }
 
     /// An input's memory; outputs may lie in the same place, so they are gone once it is handed out.
-    fn memory_of(&mut self, info: &TensorInfo) -> Option<&mut [u8]> {
+    fn memory_of(&mut self, info: &TensorInfo) -> Result<&mut [u8], TensorError> {
         self.has_outputs = false;
-        let size = info.size_bytes().unwrap_or(0) as usize;
-        self.arena.get_mut(info.location.offset_bytes()..)?.get_mut(..size)
+        let bank = self.bank(info)?;
+        let bytes = self.banks.0.get_mut(bank).and_then(|bank| bank.get_mut(info.span()));
+        bytes.ok_or(TensorError::Index)
+    }
+
+    /// The bank that a tensor lies in.
+    fn bank(&self, info: &TensorInfo) -> Result<usize, TensorError> {
+        let region = info.location.region_index().ok_or(TensorError::Index)?;
+        let is_bank = region < self.context.banks.as_slice().len();
+        if is_bank { Ok(region) } else { Err(TensorError::Lent) }
     }
 
     /// Computes the outputs from the inputs, all of which must have been set since the last execution.
@@ -161,20 +201,60 @@ impl<'m, M: Micro> Method<'m, M> {
     /// # Errors
     /// See [`ExecuteError`]; there are no outputs then.
     pub fn execute(&mut self) -> Result<(), ExecuteError> {
+        self.execute_with(&[], &mut [])
+    }
+
+    /// As [`Self::execute`], for a program whose inputs or outputs are in memory of the caller's: it computes from `inputs` and
+    /// into `outputs`, which are the bytes of the lent ones only, in the program's order, each aligned to [`ALIGNMENT`] bytes.
+    ///
+    /// # Errors
+    /// See [`ExecuteError`]; there are no outputs then.
+    pub fn execute_with(
+        &mut self,
+        inputs: &[&[u8]],
+        outputs: &mut [&mut [u8]],
+    ) -> Result<(), ExecuteError> {
+        self.execute_observed(inputs, outputs, |_| {})
+    }
+
+    /// As [`Self::execute_with`], and calls `observe` after each instruction: for profiles and tests.
+    ///
+    /// # Errors
+    /// See [`ExecuteError`]; there are no outputs then.
+    pub fn execute_observed(
+        &mut self,
+        inputs: &[&[u8]],
+        outputs: &mut [&mut [u8]],
+        mut observe: impl FnMut(Step<'_, '_>),
+    ) -> Result<(), ExecuteError> {
         if self.missing_inputs != 0 {
             return Err(ExecuteError::InputNotSet {
                 index: self.missing_inputs.trailing_zeros() as u16,
             });
         }
-        self.missing_inputs = all_inputs(self.inputs.len());
-        let mut memory = Memory::new(self.file, self.arena);
+        if self.lent_count != 0 || !inputs.is_empty() || !outputs.is_empty() {
+            check_lent(&self.context, inputs, outputs)?;
+        }
+        self.missing_inputs = self.planned_inputs;
+        self.has_outputs = false;
+        let banks = self.banks.0.iter_mut().take(self.context.banks.as_slice().len());
+        let given = banks
+            .map(|bank| Region::Write(bank))
+            .chain(inputs.iter().map(|input| Region::Read(input)))
+            .chain(outputs.iter_mut().map(|output| Region::Write(output)));
+        let mut regions = [const { Region::Absent }; MAX_REGIONS];
+        regions.iter_mut().zip(given).for_each(|(region, given)| *region = given);
+        let mut memory = Memory::new(self.file, regions);
         let mut state = self.state;
+        let mut instruction = 0;
         while let Some(head) = state.first() {
             let kind =
                 OperatorKind::ALL.get((*head & 0xff) as usize).ok_or(ExecuteError::Internal)?;
             let (words, rest) =
                 state.split_at_checked(state_words(*kind)).ok_or(ExecuteError::Internal)?;
             execute::<M>(*kind, words, &mut memory).map_err(|_| ExecuteError::Internal)?;
+            observe(Step { instruction, operator: *kind, memory: &mut memory });
+            instruction += 1;
             state = rest;
         }
         self.has_outputs = true;
@@ -201,10 +281,12 @@ impl<'m, M: Micro> Method<'m, M> {
         if !self.has_outputs {
             return Err(TensorError::NotExecuted);
         }
-        let memory: &[u8] = if info.location.is_constant() { self.file } else { self.arena };
-        let size = info.size_bytes().unwrap_or(0) as usize;
-        let bytes = memory.get(info.location.offset_bytes()..).and_then(|rest| rest.get(..size));
-        bytes.ok_or(TensorError::Index)
+        let memory: &[u8] = if info.location.is_constant() {
+            self.file
+        } else {
+            self.banks.0.get(self.bank(&info)?).ok_or(TensorError::Index)?
+        };
+        memory.get(info.span()).ok_or(TensorError::Index)
     }
 
     fn boundary(&self, list: Scalars<'m, i32>, index: usize) -> Result<TensorInfo, TensorError> {
@@ -227,9 +309,52 @@ macro_rules! tensor_elements {
 }
 tensor_elements!(i8 = I8, u8 = U8, i16 = I16, i32 = I32, i64 = I64, f32 = F32);
 
-/// A mask with a bit for each of `count` inputs.
-fn all_inputs(count: usize) -> u32 {
-    1u32.checked_shl(count as u32).unwrap_or(0).wrapping_sub(1)
+/// An instruction that has just been executed.
+#[derive(Debug)]
+pub struct Step<'s, 'm> {
+    /// Its position.
+    pub instruction: usize,
+    /// Its operator.
+    pub operator: OperatorKind,
+    /// The memory that the program computes in.
+    pub memory: &'s mut Memory<'m>,
+}
+
+/// A mask with a bit for each input that has memory of the program's.
+fn planned_inputs(context: &Context<'_>, inputs: Scalars<'_, i32>) -> u32 {
+    let banks = context.banks.as_slice().len();
+    (0..inputs.len()).fold(0, |mask, position| {
+        let info = boundary(context, inputs, position).ok();
+        let region = info.and_then(|info| info.location.region_index());
+        let is_lent = region.is_some_and(|region| region >= banks);
+        mask | u32::from(!is_lent) << position
+    })
+}
+
+/// Checks the memory that the caller lends against what the program takes.
+fn check_lent(
+    context: &Context<'_>,
+    inputs: &[&[u8]],
+    outputs: &[&mut [u8]],
+) -> Result<(), ExecuteError> {
+    let given = (inputs.len() + outputs.len()).min(usize::from(u16::MAX)) as u16;
+    let needed = context.lent_tensors().count() as u16;
+    let is_lent = |index: &i32| context.lent_tensors().any(|lent| lent == *index);
+    if needed != given || context.inputs.iter().filter(is_lent).count() != inputs.len() {
+        return Err(ExecuteError::LentCount { needed, given });
+    }
+    let lent = inputs.iter().copied().chain(outputs.iter().map(|output| &**output));
+    for ((index, tensor), bytes) in (0..).zip(context.lent_tensors()).zip(lent) {
+        let info = context.tensor_at(tensor).map_err(|_| ExecuteError::Internal)?;
+        let (needed, given) = (info.size_bytes().unwrap_or(0), bytes.len() as u32);
+        if bytes.len() as u64 != u64::from(needed) {
+            return Err(ExecuteError::LentLength { index, needed, given });
+        }
+        if needed != 0 && !(bytes.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
+            return Err(ExecuteError::LentMisaligned { index });
+        }
+    }
+    Ok(())
 }
 
 fn check_boundary(
@@ -258,7 +383,5 @@ fn boundary(
     position: usize,
 ) -> Result<TensorInfo, OperatorProblem> {
     let index = list.get(position).ok_or(OperatorProblem::ArgumentCount)?;
-    let tensor = context.plan.tensor(index).map_err(OperatorProblem::Format)?;
-    let info = context.tensor(&tensor);
-    info.map_err(|cause| OperatorProblem::Argument { position: 0, cause })
+    context.tensor_at(index).map_err(|cause| OperatorProblem::Argument { position: 0, cause })
 }

@@ -1,17 +1,20 @@
 //! A program: a parsed file with its target stamp, and loading a method of it.
 
 use crate::ALIGNMENT;
-use crate::arguments::{Arguments, Context, FileLists};
-use crate::error::{LayoutMismatch, LoadError, OperatorProblem, Unsupported};
+use crate::arguments::{Arguments, FileLists};
+use crate::context::{BankSizes, Context};
+use crate::error::{LayoutMismatch, LoadError, OperatorProblem};
+use crate::lifetimes;
 use crate::method::Method;
 use core::cell::Cell;
 use cortado_contract::layout::ConstantForm;
 use cortado_contract::ops::{Operator, OperatorKind, Rules};
 use cortado_contract::stamp::{self, TargetStamp};
 use cortado_contract::target::Isa;
+use cortado_kernels::memory::MAX_REGIONS;
 use cortado_kernels::operand::Loaded;
 use cortado_kernels::{LoadFailure, Micro, Native, load, state_words};
-use cortado_pte::{Instruction, Plan, Scalars};
+use cortado_pte::Scalars;
 
 /// What to do with a program whose constants are in the form that another instruction set's kernels read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,10 +30,51 @@ pub enum LayoutPolicy {
 /// What a method needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requirements {
-    /// Bytes of arena, aligned to [`ALIGNMENT`].
+    /// Bytes of arena, all banks together; see [`BankSizes::total_bytes`].
     pub arena_bytes: u32,
+    /// Bytes of each bank of the arena, aligned to [`ALIGNMENT`]. Most programs have one.
+    pub banks: BankSizes,
     /// Words of state.
     pub state_words: u32,
+}
+
+/// The memory for a program's banks: a slice for each, in the program's order.
+///
+/// Made from one slice, or from an array of slices.
+#[derive(Debug, Default)]
+pub struct Banks<'m>(pub(crate) [&'m mut [u8]; MAX_REGIONS]);
+
+impl<'m> Banks<'m> {
+    /// All banks in one piece of memory, one after the other; `None` when it has fewer than [`BankSizes::total_bytes`].
+    pub fn split(mut memory: &'m mut [u8], sizes: &BankSizes) -> Option<Banks<'m>> {
+        let mut banks = Banks::default();
+        for (bank, size) in banks.0.iter_mut().zip(sizes.as_slice()) {
+            let bytes = (*size as usize).next_multiple_of(ALIGNMENT);
+            (*bank, memory) = memory.split_at_mut_checked(bytes)?;
+        }
+        Some(banks)
+    }
+}
+
+impl<'m> From<&'m mut [u8]> for Banks<'m> {
+    fn from(arena: &'m mut [u8]) -> Self {
+        Banks::from([arena])
+    }
+}
+
+impl<'m, const N: usize> From<&'m mut [u8; N]> for Banks<'m> {
+    fn from(arena: &'m mut [u8; N]) -> Self {
+        Banks::from([&mut arena[..]])
+    }
+}
+
+impl<'m, const N: usize> From<[&'m mut [u8]; N]> for Banks<'m> {
+    fn from(given: [&'m mut [u8]; N]) -> Self {
+        const { assert!(N <= MAX_REGIONS, "no program has more banks than this") };
+        let mut banks = Banks::default();
+        banks.0.iter_mut().zip(given).for_each(|(bank, given)| *bank = given);
+        banks
+    }
 }
 
 /// A parsed program.
@@ -68,13 +112,14 @@ impl<'p> Program<'p> {
     /// # Errors
     /// See [`LoadError`]: parts of the format that this runtime does not have, and unknown operators.
     pub fn requirements(&self) -> Result<Requirements, LoadError> {
-        let plan = self.plan()?;
-        let mut needed = 0;
-        for_each_call(&plan, |_, kind, _| {
-            needed += state_words(kind) as u32;
+        let context = self.context()?;
+        let mut state_words = 0;
+        context.for_each_call(|_, kind, _| {
+            state_words += cortado_kernels::state_words(kind) as u32;
             Ok(())
         })?;
-        Ok(Requirements { arena_bytes: arena_bytes(&plan)?, state_words: needed })
+        let banks = context.banks;
+        Ok(Requirements { arena_bytes: banks.total_bytes(), banks, state_words })
     }
 
     /// The form of the first linear layer's constant term, `None` when there is no linear layer.
@@ -96,7 +141,7 @@ impl<'p> Program<'p> {
         mut visit: impl FnMut(OperatorKind, Option<ConstantForm>),
     ) -> Result<(), LoadError> {
         let context = self.context()?;
-        for_each_call(&context.plan, |instruction, kind, indices| {
+        context.for_each_call(|instruction, kind, indices| {
             let operator = arguments(&context, kind, indices)
                 .and_then(|mut arguments| Operator::decode(kind, &mut arguments))
                 .and_then(|operator: Operator<Loaded<FileLists<'p>>>| {
@@ -120,7 +165,7 @@ impl<'p> Program<'p> {
         &self,
         policy: LayoutPolicy,
         state: &'m mut [u32],
-        arena: &'m mut [u8],
+        arena: impl Into<Banks<'m>>,
     ) -> Result<Method<'m, Native>, LoadError>
     where
         'p: 'm,
@@ -130,7 +175,7 @@ impl<'p> Program<'p> {
 
     /// Loads the program's method for the kernels of `M`: checks everything and prepares every operator.
     ///
-    /// `state` and `arena` are as large as [`Self::requirements`] says or larger; `arena` starts at a multiple of
+    /// `state` and the banks of `arena` are as large as [`Self::requirements`] says or larger; each bank starts at a multiple of
     /// [`ALIGNMENT`] bytes.
     ///
     /// # Errors
@@ -139,24 +184,32 @@ impl<'p> Program<'p> {
         &self,
         policy: LayoutPolicy,
         state: &'m mut [u32],
-        arena: &'m mut [u8],
+        arena: impl Into<Banks<'m>>,
     ) -> Result<Method<'m, M>, LoadError>
     where
         'p: 'm,
     {
         let context = self.context()?;
-        let needed = context.arena_bytes;
-        if !(arena.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
-            return Err(LoadError::ArenaMisaligned);
+        let mut banks = arena.into();
+        for (index, needed) in context.banks.as_slice().iter().enumerate() {
+            let (bank, needed) = (index as u8, *needed);
+            let Some(slice) = banks.0.get_mut(index) else { break };
+            let given = slice.len() as u32;
+            if (slice.len() as u64) < u64::from(needed) {
+                return Err(LoadError::ArenaTooSmall { bank, needed, given });
+            }
+            // No byte of a bank of no size is ever read or written.
+            if needed != 0 && !(slice.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
+                return Err(LoadError::ArenaMisaligned { bank });
+            }
+            *slice = core::mem::take(slice).get_mut(..needed as usize).unwrap_or_default();
         }
-        let given = arena.len() as u32;
-        let Some(arena) = arena.get_mut(..needed as usize) else {
-            return Err(LoadError::ArenaTooSmall { needed, given });
-        };
         let judge = Judge { stamp: self.stamp, policy, isa: M::ISA, first: Cell::new(None) };
         let used = self.prepare_all(&context, &judge, state)?;
         let state = state.get(..used).unwrap_or(&[]);
-        Method::new(context, state, arena)
+        let method = Method::new(context, state, banks)?;
+        lifetimes::check(&context)?;
+        Ok(method)
     }
 
     fn prepare_all(
@@ -167,7 +220,7 @@ impl<'p> Program<'p> {
     ) -> Result<usize, LoadError> {
         let given = state.len() as u32;
         let mut used = 0;
-        for_each_call(&context.plan, |instruction, kind, indices| {
+        context.for_each_call(|instruction, kind, indices| {
             let fail = |problem| LoadError::Operator { instruction, operator: Some(kind), problem };
             let end = used + state_words(kind);
             let Some(words) = state.get_mut(used..end) else {
@@ -194,12 +247,7 @@ impl<'p> Program<'p> {
     }
 
     fn context(&self) -> Result<Context<'p>, LoadError> {
-        let plan = self.plan()?;
-        Ok(Context { file: self.file, program: self.view, plan, arena_bytes: arena_bytes(&plan)? })
-    }
-
-    fn plan(&self) -> Result<Plan<'p>, LoadError> {
-        Ok(self.view.plans()?.get(0)?)
+        Context::new(self.file, self.view)
     }
 }
 
@@ -243,41 +291,6 @@ impl Judge {
     }
 }
 
-/// Calls `visit` with each instruction's position, operator and arguments.
-fn for_each_call<'p>(
-    plan: &Plan<'p>,
-    mut visit: impl FnMut(u16, OperatorKind, Scalars<'p, i32>) -> Result<(), LoadError>,
-) -> Result<(), LoadError> {
-    let chains = plan.chains()?;
-    if chains.len() != 1 {
-        return Err(LoadError::Unsupported(Unsupported::Chains));
-    }
-    if !plan.delegates()?.is_empty() {
-        return Err(LoadError::Unsupported(Unsupported::Delegates));
-    }
-    let operators = plan.operators()?;
-    for (index, instruction) in chains.get(0)?.instructions()?.iter().enumerate() {
-        let index = index.min(usize::from(u16::MAX)) as u16;
-        let Instruction::KernelCall { op_index, args } = instruction? else {
-            return Err(LoadError::Unsupported(Unsupported::Instruction(index)));
-        };
-        let operator = operators.get(op_index as u32 as usize)?;
-        let Some(kind) = OperatorKind::ALL
-            .iter()
-            .copied()
-            .find(|kind| operator.is(kind.name(), kind.overload()))
-        else {
-            return Err(LoadError::Operator {
-                instruction: index,
-                operator: None,
-                problem: OperatorProblem::Unknown,
-            });
-        };
-        visit(index, kind, args)?;
-    }
-    Ok(())
-}
-
 /// An instruction's arguments, ready to be read. ExecuTorch repeats the output after the arguments of the schema; more or fewer
 /// arguments than that are refused.
 fn arguments<'p>(
@@ -292,19 +305,4 @@ fn arguments<'p>(
         return Err(OperatorProblem::ArgumentCount);
     }
     Ok(Arguments::new(*context, indices))
-}
-
-/// The size of the one planned buffer. Entry 0 of the list is reserved; memory id 1 is entry 1.
-fn arena_bytes(plan: &Plan<'_>) -> Result<u32, LoadError> {
-    let sizes = plan.non_const_buffer_sizes()?;
-    let unsupported = LoadError::Unsupported(Unsupported::PlannedBuffers);
-    if sizes.len() > 2 {
-        return Err(unsupported);
-    }
-    match sizes.get(1) {
-        None => Ok(0),
-        Some(size) => {
-            u32::try_from(size).ok().filter(|size| *size <= i32::MAX as u32).ok_or(unsupported)
-        }
-    }
 }

@@ -43,6 +43,10 @@ impl<D: Domain> Rules for DequantizePerTensor<D> {
             argument::zero_point,
         )
     }
+
+    fn is_element_by_element(&self) -> bool {
+        true
+    }
 }
 
 /// The exact meaning: dequantizes `input` into `out`, which has as many elements.

@@ -31,4 +31,8 @@ impl<D: Domain> Rules for FloatAdd<D> {
     fn is_float(&self) -> bool {
         true
     }
+
+    fn is_element_by_element(&self) -> bool {
+        true
+    }
 }

@@ -24,4 +24,8 @@ impl<D: Domain> Rules for FloatGelu<D> {
     fn is_float(&self) -> bool {
         true
     }
+
+    fn is_element_by_element(&self) -> bool {
+        true
+    }
 }

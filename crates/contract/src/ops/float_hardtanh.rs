@@ -26,4 +26,8 @@ impl<D: Domain> Rules for FloatHardtanh<D> {
     fn is_float(&self) -> bool {
         true
     }
+
+    fn is_element_by_element(&self) -> bool {
+        true
+    }
 }

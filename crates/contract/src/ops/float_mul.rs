@@ -29,4 +29,8 @@ impl<D: Domain> Rules for FloatMul<D> {
     fn is_float(&self) -> bool {
         true
     }
+
+    fn is_element_by_element(&self) -> bool {
+        true
+    }
 }

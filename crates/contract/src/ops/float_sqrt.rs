@@ -22,4 +22,8 @@ impl<D: Domain> Rules for FloatSqrt<D> {
     fn is_float(&self) -> bool {
         true
     }
+
+    fn is_element_by_element(&self) -> bool {
+        true
+    }
 }

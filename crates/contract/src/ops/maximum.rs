@@ -41,6 +41,10 @@ impl<D: Domain> Rules for Maximum<D> {
         require(self.out.dtype() == DType::I8, argument::out, Rule::DType)?;
         self.broadcast().map(|_| ())
     }
+
+    fn is_element_by_element(&self) -> bool {
+        true
+    }
 }
 
 /// The exact meaning, over memory.

@@ -43,6 +43,10 @@ impl<D: Domain> Rules for QuantizePerTensor<D> {
             argument::zero_point,
         )
     }
+
+    fn is_element_by_element(&self) -> bool {
+        true
+    }
 }
 
 /// Checks a quantized type with its zero point and limits, which are the arguments from `zero_point` on.

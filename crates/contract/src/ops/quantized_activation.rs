@@ -30,6 +30,10 @@ impl<D: Domain> Rules for QuantizedActivation<D> {
         require(self.out.same_shape(&self.input), argument::out, Rule::Shape)?;
         require(self.out.same_layout(&self.input), argument::out, Rule::Layout)
     }
+
+    fn is_element_by_element(&self) -> bool {
+        true
+    }
 }
 
 /// The position of a number's entry in a table.

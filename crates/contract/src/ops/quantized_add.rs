@@ -111,6 +111,10 @@ impl<D: Domain> Rules for QuantizedAdd<D> {
                 },
             )
     }
+
+    fn is_element_by_element(&self) -> bool {
+        true
+    }
 }
 
 /// The bits that operands are shifted left by before they are scaled, so that rounding costs nothing that shows.

@@ -74,6 +74,10 @@ impl<D: Domain> Rules for QuantizedDiv<D> {
         }
         require((self.output_scale as f32).is_finite(), argument::output_scale, Rule::Range)
     }
+
+    fn is_element_by_element(&self) -> bool {
+        true
+    }
 }
 
 /// The numbers of a quotient.

@@ -70,6 +70,10 @@ impl<D: Domain> Rules for QuantizedMul<D> {
         require(is_int8, argument::output_zero_point, Rule::Range)?;
         require(self.params().factor.is_valid(), argument::output_multiplier, Rule::Range)
     }
+
+    fn is_element_by_element(&self) -> bool {
+        true
+    }
 }
 
 /// The numbers of a product.

@@ -6,26 +6,28 @@
 //!         out[i..] = apply(lhs[j..], rhs[k..])                       (1)
 //! ```
 //!
-//! 1. Without broadcasting all axes are one (see [`Broadcast`]), so that the whole operator is a single run.
+//! 1. Without broadcasting all axes are one (see [`Broadcast`]), so that the whole operator is a single run. An operand that lies
+//!    where the result does is copied aside, a piece of a run at a time.
 
 use super::require_disjoint;
-use crate::memory::{Element, Location, Memory};
+use crate::memory::{Element, Location, Memory, STAGE_ELEMENTS, Source};
 use crate::micro::Run;
 use crate::operand::{LoadedTensor, MAX_RANK};
 use cortado_contract::broadcast::{Advance, Axis, Broadcast};
 use cortado_contract::strided::MAX_AXES;
-use cortado_contract::value::Violation;
+use cortado_contract::value::{TensorMeta, Violation};
 
 const _: () = assert!(MAX_RANK <= MAX_AXES, "any tensor that can be loaded can be broadcast");
 
 /// Calls `apply` with each run of the operands and of `out`, all of them in memory order.
 ///
-/// `None` when a slice is shorter than [`Broadcast::element_counts`] says; nothing useful is in `out` then.
+/// `None` when a slice is shorter than [`Broadcast::element_counts`] says, or an operand is in place that does not advance
+/// with every element of `out`; nothing useful is in `out` then.
 #[inline(always)]
-pub fn for_each_run<T: Copy>(
+pub fn for_each_run<T: Element + Default>(
     broadcast: &Broadcast,
-    lhs: &[T],
-    rhs: &[T],
+    lhs: Source<'_, T>,
+    rhs: Source<'_, T>,
     out: &mut [T],
     mut apply: impl FnMut(Run<'_, T>, &mut [T]),
 ) -> Option<()> {
@@ -34,20 +36,39 @@ pub fn for_each_run<T: Copy>(
     if count == 0 {
         return Some(());
     }
-    let Some((innermost, outer)) = broadcast.axes().split_last() else {
-        apply(Run::Both(lhs.get(..1)?, rhs.get(..1)?), out);
-        return Some(());
-    };
+    const SINGLE: Axis = Axis { extent: 1, advance: Advance::Both };
+    let (innermost, outer) = broadcast.axes().split_last().unwrap_or((&SINGLE, &[]));
+    let in_place = |source: &Source<'_, T>| matches!(source, Source::InPlace);
+    let (lhs_in_place, rhs_in_place) = (in_place(&lhs), in_place(&rhs));
+    let advances =
+        |advances: fn(Advance) -> bool| broadcast.axes().iter().all(|axis| advances(axis.advance));
+    if lhs_in_place && !advances(Advance::lhs) || rhs_in_place && !advances(Advance::rhs) {
+        return None;
+    }
     let length = innermost.extent as usize;
+    let is_staged = lhs_in_place || rhs_in_place;
+    let piece = if is_staged { length.min(STAGE_ELEMENTS) } else { length };
+    let mut stage = [T::default(); STAGE_ELEMENTS];
     let mut position = Position::default();
     for out in out.chunks_exact_mut(length) {
-        let (lhs, rhs) = (lhs.get(position.lhs..)?, rhs.get(position.rhs..)?);
-        let run = match innermost.advance {
-            Advance::Both => Run::Both(lhs.get(..length)?, rhs.get(..length)?),
-            Advance::Lhs => Run::Lhs(lhs.get(..length)?, *rhs.first()?),
-            Advance::Rhs => Run::Rhs(*lhs.first()?, rhs.get(..length)?),
-        };
-        apply(run, out);
+        let mut done = 0;
+        for out in out.chunks_mut(piece) {
+            let stage = stage.get_mut(..out.len()).unwrap_or(&mut []);
+            if is_staged {
+                stage.copy_from_slice(out);
+            }
+            let count = out.len();
+            let advanced = |advances: bool| if advances { done } else { 0 };
+            let lhs = lhs.after(position.lhs + advanced(innermost.advance.lhs()), stage)?;
+            let rhs = rhs.after(position.rhs + advanced(innermost.advance.rhs()), stage)?;
+            let run = match innermost.advance {
+                Advance::Both => Run::Both(lhs.get(..count)?, rhs.get(..count)?),
+                Advance::Lhs => Run::Lhs(lhs.get(..count)?, *rhs.first()?),
+                Advance::Rhs => Run::Rhs(*lhs.first()?, rhs.get(..count)?),
+            };
+            apply(run, out);
+            done += count;
+        }
         position.advance(outer, innermost);
     }
     Some(())
@@ -105,7 +126,16 @@ pub(super) fn pack(
     out_argument: u8,
     words: &mut [u32; BINARY_WORDS],
 ) -> Result<(), Violation> {
-    require_disjoint(out, out_argument, &[Some(lhs), Some(rhs)])?;
+    // An operand that advances with the result and lies just where the result does is computed in place.
+    let apart = |operand: &LoadedTensor, advances: fn(Advance) -> bool| {
+        let advances = broadcast.axes().iter().all(|axis| advances(axis.advance));
+        !(advances && operand.location == out.location && operand.dtype() == out.dtype())
+    };
+    let operands = [
+        Some(lhs).filter(|lhs| apart(lhs, Advance::lhs)),
+        Some(rhs).filter(|rhs| apart(rhs, Advance::rhs)),
+    ];
+    require_disjoint(out, out_argument, &operands)?;
     let [head, lhs_word, rhs_word, out_word, extents @ ..] = words;
     *lhs_word = Location::to_word(Some(lhs.location));
     *rhs_word = Location::to_word(Some(rhs.location));
@@ -121,8 +151,8 @@ pub(super) fn pack(
 /// The operands of a packed operator.
 pub(super) struct Operands<'m, T> {
     pub(super) broadcast: Broadcast,
-    pub(super) lhs: &'m [T],
-    pub(super) rhs: &'m [T],
+    pub(super) lhs: Source<'m, T>,
+    pub(super) rhs: Source<'m, T>,
     pub(super) out: &'m mut [T],
 }
 
@@ -139,8 +169,12 @@ pub(super) fn borrow<'m, T: Element>(
         broadcast.push(Axis { extent: *extent, advance });
     }
     let [lhs_count, rhs_count, out_count] = broadcast.element_counts();
-    let (reader, out) = memory.write::<T>(Location::from_word(*out)?, out_count)?;
-    let lhs = reader.read(Location::from_word(*lhs)?, lhs_count)?;
-    let rhs = reader.read(Location::from_word(*rhs)?, rhs_count)?;
+    let location = Location::from_word(*out)?;
+    let (reader, out) = memory.write::<T>(location, out_count)?;
+    let source = |word: u32, count: usize| match Location::from_word(word)? {
+        operand if operand == location => Some(Source::InPlace),
+        operand => reader.read(operand, count).map(Source::Apart),
+    };
+    let (lhs, rhs) = (source(*lhs, lhs_count)?, source(*rhs, rhs_count)?);
     Some(Operands { broadcast, lhs, rhs, out })
 }

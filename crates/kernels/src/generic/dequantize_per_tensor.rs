@@ -1,6 +1,6 @@
 //! Integers to real numbers at the border of a program.
 
-use super::require_disjoint;
+use super::require_element_by_element;
 use crate::memory::{Location, Memory};
 use crate::micro::{Integer, Micro};
 use crate::operand::{Lists, Loaded};
@@ -18,7 +18,7 @@ pub(super) fn prepare<L: Lists>(
     _program: &[u8],
     state: &mut [u32],
 ) -> Result<(), Violation> {
-    require_disjoint(&arguments.out, argument::out, &[Some(&arguments.input)])?;
+    require_element_by_element(&arguments.input, &arguments.out, argument::out)?;
     if let [head, words @ ..] = state {
         *head |=
             u32::from(arguments.dtype.scalar_type()) << 8 | (arguments.zero_point.0 as u32) << 16;
@@ -41,10 +41,11 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
     }
 }
 
-fn execute_as<M: Micro, T: Integer>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+fn execute_as<M: Micro, T: Integer + Default>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     let [head, input, out, count, scale] = *<&[u32; STATE_WORDS]>::try_from(state).ok()?;
-    let (reader, out) = memory.write::<f32>(Location::from_word(out)?, count as usize)?;
-    let input = reader.read::<T>(Location::from_word(input)?, count as usize)?;
-    M::dequantize(input, f32::from_bits(scale), ZeroPoint(head as i32 >> 16), out);
-    Some(())
+    let (input, out) = (Location::from_word(input)?, Location::from_word(out)?);
+    let (scale, zero_point) = (f32::from_bits(scale), ZeroPoint(head as i32 >> 16));
+    memory.map(input, out, count as usize, |_, input: &[T], out| {
+        M::dequantize(input, scale, zero_point, out);
+    })
 }

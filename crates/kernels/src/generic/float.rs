@@ -1,8 +1,8 @@
 //! What operators over `float32` share: functions of one and of two numbers with their prepared state, and sums of products.
 
 use super::broadcast::{BINARY_WORDS, Operands, borrow, for_each_run, pack};
-use super::require_disjoint;
-use crate::memory::{Location, Memory};
+use super::require_element_by_element;
+use crate::memory::{Location, Memory, Source};
 use crate::operand::LoadedTensor;
 use cortado_contract::broadcast::Broadcast;
 use cortado_contract::value::{TensorMeta, Violation};
@@ -22,8 +22,8 @@ pub fn map(input: &[f32], function: impl Fn(f32) -> f32, out: &mut [f32]) {
 /// `None` when a slice is shorter than [`Broadcast::element_counts`] says.
 pub fn combine(
     broadcast: &Broadcast,
-    lhs: &[f32],
-    rhs: &[f32],
+    lhs: Source<'_, f32>,
+    rhs: Source<'_, f32>,
     function: impl Fn(f32, f32) -> f32,
     out: &mut [f32],
 ) -> Option<()> {
@@ -55,7 +55,7 @@ pub(super) fn prepare_unary(
     out_argument: u8,
     state: &mut [u32],
 ) -> Result<(), Violation> {
-    require_disjoint(out, out_argument, &[Some(input)])?;
+    require_element_by_element(input, out, out_argument)?;
     if let [_, source, target, count, ..] = state {
         *source = Location::to_word(Some(input.location));
         *target = Location::to_word(Some(out.location));
@@ -71,10 +71,8 @@ pub(super) fn execute_unary(
     function: impl Fn(f32) -> f32,
 ) -> Option<()> {
     let [_, source, target, count, ..] = *state else { return None };
-    let count = count as usize;
-    let (reader, out) = memory.write::<f32>(Location::from_word(target)?, count)?;
-    map(reader.read(Location::from_word(source)?, count)?, function, out);
-    Some(())
+    let (input, out) = (Location::from_word(source)?, Location::from_word(target)?);
+    memory.map(input, out, count as usize, |_, input, out| map(input, &function, out))
 }
 
 /// The words of a function of two numbers; one more holds a number of its own.

@@ -1,7 +1,7 @@
 //! The greater of two `int8` numbers, element by element.
 
 use super::broadcast::{self, BINARY_WORDS, for_each_run};
-use crate::memory::Memory;
+use crate::memory::{Memory, Source};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
 use cortado_contract::broadcast::Broadcast;
@@ -14,11 +14,12 @@ pub const STATE_WORDS: usize = BINARY_WORDS;
 
 /// Computes the greater of two numbers, element by element; see [`cortado_contract::ops::maximum::reference`] for its bits.
 ///
-/// `None` when a slice is shorter than [`Broadcast::element_counts`] says; nothing useful is in `out` then.
+/// `None` when a slice is shorter than [`Broadcast::element_counts`] says or an operand in place is repeated; nothing useful is
+/// in `out` then.
 pub fn maximum_s8<M: Micro>(
     broadcast: &Broadcast,
-    lhs: &[i8],
-    rhs: &[i8],
+    lhs: Source<'_, i8>,
+    rhs: Source<'_, i8>,
     out: &mut [i8],
 ) -> Option<()> {
     for_each_run(broadcast, lhs, rhs, out, M::maximum)

@@ -1,6 +1,6 @@
 //! Real numbers to integers at the border of a program.
 
-use super::{halves, require_disjoint, unpack_halves};
+use super::{halves, require_element_by_element, unpack_halves};
 use crate::memory::{Location, Memory};
 use crate::micro::{Integer, Micro};
 use crate::operand::{Lists, Loaded, LoadedTensor};
@@ -19,7 +19,7 @@ pub(super) fn prepare<L: Lists>(
     state: &mut [u32],
 ) -> Result<(), Violation> {
     let LoadedTensor { location: input, .. } = arguments.input;
-    require_disjoint(&arguments.out, argument::out, &[Some(&arguments.input)])?;
+    require_element_by_element(&arguments.input, &arguments.out, argument::out)?;
     if let [head, words @ ..] = state {
         *head |= u32::from(arguments.dtype.scalar_type()) << 8;
         words.copy_from_slice(&[
@@ -46,10 +46,12 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
 fn execute_as<M: Micro, T: Integer>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     let [_, input, out, count, inverse_scale, range, zero_point] =
         *<&[u32; STATE_WORDS]>::try_from(state).ok()?;
-    let (reader, out) = memory.write::<T>(Location::from_word(out)?, count as usize)?;
-    let input = reader.read::<f32>(Location::from_word(input)?, count as usize)?;
+    let (input, out) = (Location::from_word(input)?, Location::from_word(out)?);
     let (min, max) = unpack_halves(range);
     let range = Activation { min, max };
-    M::quantize(input, f32::from_bits(inverse_scale), ZeroPoint(zero_point as i32), range, out);
-    Some(())
+    let (inverse_scale, zero_point) =
+        (f32::from_bits(inverse_scale), ZeroPoint(zero_point as i32));
+    memory.map(input, out, count as usize, |_, input, out: &mut [T]| {
+        M::quantize(input, inverse_scale, zero_point, range, out);
+    })
 }

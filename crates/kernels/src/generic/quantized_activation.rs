@@ -1,6 +1,6 @@
 //! Functions of one `int8` number, as tables.
 
-use super::require_disjoint;
+use super::{require_disjoint, require_element_by_element};
 use crate::memory::{Location, Memory};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
@@ -16,8 +16,8 @@ pub(super) fn prepare<L: Lists>(
     _program: &[u8],
     state: &mut [u32],
 ) -> Result<(), Violation> {
-    let operands = [Some(&arguments.input), Some(&arguments.lut)];
-    require_disjoint(&arguments.out, argument::out, &operands)?;
+    require_element_by_element(&arguments.input, &arguments.out, argument::out)?;
+    require_disjoint(&arguments.out, argument::out, &[Some(&arguments.lut)])?;
     if let [_, words @ ..] = state {
         words.copy_from_slice(&[
             Location::to_word(Some(arguments.input.location)),
@@ -31,9 +31,14 @@ pub(super) fn prepare<L: Lists>(
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     let [_, input, out, table, count] = *<&[u32; STATE_WORDS]>::try_from(state).ok()?;
-    let (reader, out) = memory.write::<i8>(Location::from_word(out)?, count as usize)?;
-    let input = reader.read::<i8>(Location::from_word(input)?, count as usize)?;
-    let table = reader.read::<i8>(Location::from_word(table)?, ENTRIES)?;
-    M::lookup(table.first_chunk::<ENTRIES>()?, input, out);
-    Some(())
+    let (input, out) = (Location::from_word(input)?, Location::from_word(out)?);
+    let table = Location::from_word(table)?;
+    let mut has_table = true;
+    memory.map(input, out, count as usize, |reader, input, out| {
+        match reader.read::<i8>(table, ENTRIES).and_then(<[i8]>::first_chunk::<ENTRIES>) {
+            Some(table) => M::lookup(table, input, out),
+            None => has_table = false,
+        }
+    })?;
+    has_table.then_some(())
 }

@@ -1,7 +1,7 @@
 //! Sums and differences of `int8` tensors.
 
 use super::broadcast::{self, BINARY_WORDS, for_each_run};
-use crate::memory::Memory;
+use crate::memory::{Memory, Source};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
 use cortado_contract::broadcast::Broadcast;
@@ -15,12 +15,13 @@ pub const STATE_WORDS: usize = BINARY_WORDS + 5;
 
 /// Computes a sum; see [`cortado_contract::ops::quantized_add::reference`] for its bits.
 ///
-/// `None` when a slice is shorter than [`Broadcast::element_counts`] says; nothing useful is in `out` then.
+/// `None` when a slice is shorter than [`Broadcast::element_counts`] says or an operand in place is repeated; nothing useful is
+/// in `out` then.
 pub fn add_s8<M: Micro>(
     broadcast: &Broadcast,
     params: &AddParams,
-    lhs: &[i8],
-    rhs: &[i8],
+    lhs: Source<'_, i8>,
+    rhs: Source<'_, i8>,
     out: &mut [i8],
 ) -> Option<()> {
     for_each_run(broadcast, lhs, rhs, out, |run, out| M::add(params, run, out))

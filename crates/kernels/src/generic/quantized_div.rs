@@ -2,7 +2,7 @@
 
 use super::broadcast::{self, BINARY_WORDS, FREE_SHIFT, for_each_run};
 use super::{halves, unpack_halves};
-use crate::memory::Memory;
+use crate::memory::{Memory, Source};
 use crate::micro::{Integer, Micro};
 use crate::operand::{Lists, Loaded};
 use cortado_contract::DType;
@@ -20,13 +20,14 @@ const IS_INT16: u32 = 1 << FREE_SHIFT;
 
 /// Computes a quotient within `range`, that of `T`; see [`cortado_contract::ops::quantized_div::reference`] for its bits.
 ///
-/// `None` when a slice is shorter than [`Broadcast::element_counts`] says; nothing useful is in `out` then.
-pub fn div<T: Integer>(
+/// `None` when a slice is shorter than [`Broadcast::element_counts`] says or an operand in place is repeated; nothing useful is
+/// in `out` then.
+pub fn div<T: Integer + Default>(
     broadcast: &Broadcast,
     params: &DivParams,
     range: Activation,
-    lhs: &[T],
-    rhs: &[T],
+    lhs: Source<'_, T>,
+    rhs: Source<'_, T>,
     out: &mut [T],
 ) -> Option<()> {
     for_each_run(broadcast, lhs, rhs, out, |run, out| {
@@ -72,7 +73,7 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
     }
 }
 
-fn execute_as<T: Integer>(
+fn execute_as<T: Integer + Default>(
     words: &[u32; BINARY_WORDS],
     params: &DivParams,
     range: Activation,

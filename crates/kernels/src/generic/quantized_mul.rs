@@ -2,7 +2,7 @@
 
 use super::broadcast::{self, BINARY_WORDS, for_each_run};
 use super::{halves, unpack_halves};
-use crate::memory::Memory;
+use crate::memory::{Memory, Source};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
 use cortado_contract::broadcast::Broadcast;
@@ -16,12 +16,13 @@ pub const STATE_WORDS: usize = BINARY_WORDS + 3;
 
 /// Computes a product; see [`cortado_contract::ops::quantized_mul::reference`] for its bits.
 ///
-/// `None` when a slice is shorter than [`Broadcast::element_counts`] says; nothing useful is in `out` then.
+/// `None` when a slice is shorter than [`Broadcast::element_counts`] says or an operand in place is repeated; nothing useful is
+/// in `out` then.
 pub fn mul_s8<M: Micro>(
     broadcast: &Broadcast,
     params: &MulParams,
-    lhs: &[i8],
-    rhs: &[i8],
+    lhs: Source<'_, i8>,
+    rhs: Source<'_, i8>,
     out: &mut [i8],
 ) -> Option<()> {
     for_each_run(broadcast, lhs, rhs, out, |run, out| M::multiply(params, run, out))

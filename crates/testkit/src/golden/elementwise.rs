@@ -31,7 +31,9 @@ pub(super) fn add<M: Micro>(case: &Case<'_>, workspace: &mut Workspace<'_>) -> O
         activation: activation(case)?,
     };
     let broadcast = Broadcast::elementwise(u32::try_from(case.number("block_size")?).ok()?);
-    replay(case, workspace, |lhs, rhs, out| add_s8::<M>(&broadcast, &params, lhs, rhs, out))
+    replay(case, workspace, |lhs, rhs, out| {
+        add_s8::<M>(&broadcast, &params, lhs.into(), rhs.into(), out)
+    })
 }
 
 pub(super) fn mul<M: Micro>(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Outcome {
@@ -43,17 +45,23 @@ pub(super) fn mul<M: Micro>(case: &Case<'_>, workspace: &mut Workspace<'_>) -> O
         activation: activation(case)?,
     };
     let broadcast = Broadcast::elementwise(u32::try_from(case.number("block_size")?).ok()?);
-    replay(case, workspace, |lhs, rhs, out| mul_s8::<M>(&broadcast, &params, lhs, rhs, out))
+    replay(case, workspace, |lhs, rhs, out| {
+        mul_s8::<M>(&broadcast, &params, lhs.into(), rhs.into(), out)
+    })
 }
 
 pub(super) fn minimum<M: Micro>(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Outcome {
     let broadcast = broadcast(case)?;
-    replay(case, workspace, |lhs, rhs, out| minimum_s8::<M>(&broadcast, lhs, rhs, out))
+    replay(case, workspace, |lhs, rhs, out| {
+        minimum_s8::<M>(&broadcast, lhs.into(), rhs.into(), out)
+    })
 }
 
 pub(super) fn maximum<M: Micro>(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Outcome {
     let broadcast = broadcast(case)?;
-    replay(case, workspace, |lhs, rhs, out| maximum_s8::<M>(&broadcast, lhs, rhs, out))
+    replay(case, workspace, |lhs, rhs, out| {
+        maximum_s8::<M>(&broadcast, lhs.into(), rhs.into(), out)
+    })
 }
 
 fn replay(

@@ -70,7 +70,13 @@ pub(super) fn binary(
         let what = match Broadcast::new((&lhs, 0), (&rhs, 1), (&out, 2)) {
             Ok(broadcast) => {
                 reference(&broadcast, lhs_values, rhs_values, expected, &function);
-                let done = combine(&broadcast, lhs_values, rhs_values, &function, found.values);
+                let done = combine(
+                    &broadcast,
+                    (&*lhs_values).into(),
+                    (&*rhs_values).into(),
+                    &function,
+                    found.values,
+                );
                 match done {
                     None => Some(What::Refused),
                     Some(()) if !found.is_intact() => Some(What::Guard),

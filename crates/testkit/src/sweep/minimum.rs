@@ -9,6 +9,7 @@ use cortado_contract::broadcast::Broadcast;
 use cortado_contract::ops::minimum::reference;
 use cortado_kernels::Micro;
 use cortado_kernels::generic::minimum::minimum_s8;
+use cortado_kernels::memory::Source;
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
@@ -35,8 +36,8 @@ impl<M: Micro> Binary for Minimum<M> {
     fn kernel(
         broadcast: &Broadcast,
         (): &(),
-        lhs: &[i8],
-        rhs: &[i8],
+        lhs: Source<'_, i8>,
+        rhs: Source<'_, i8>,
         out: &mut [i8],
     ) -> Option<()> {
         minimum_s8::<M>(broadcast, lhs, rhs, out)

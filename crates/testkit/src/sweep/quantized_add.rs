@@ -10,6 +10,7 @@ use cortado_contract::ops::quantized_add::{AddParams, Addend, LEFT_SHIFT, refere
 use cortado_contract::quant::{Activation, InputOffset, OutputOffset, Requantize};
 use cortado_kernels::Micro;
 use cortado_kernels::generic::quantized_add::add_s8;
+use cortado_kernels::memory::Source;
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
@@ -65,8 +66,8 @@ impl<M: Micro> Binary for Add<M> {
     fn kernel(
         broadcast: &Broadcast,
         params: &AddParams,
-        lhs: &[i8],
-        rhs: &[i8],
+        lhs: Source<'_, i8>,
+        rhs: Source<'_, i8>,
         out: &mut [i8],
     ) -> Option<()> {
         add_s8::<M>(broadcast, params, lhs, rhs, out)

@@ -9,6 +9,7 @@ use cortado_contract::ops::quantized_div::{DivParams, INT16, reference, referenc
 use cortado_contract::quant::{Activation, InputOffset, OutputOffset};
 use cortado_kernels::Micro;
 use cortado_kernels::generic::quantized_div::div;
+use cortado_kernels::memory::Source;
 
 /// Runs all cases; the kernel is the same on every instruction set.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
@@ -44,8 +45,8 @@ impl Binary for DivS8 {
     fn kernel(
         broadcast: &Broadcast,
         params: &DivParams,
-        lhs: &[i8],
-        rhs: &[i8],
+        lhs: Source<'_, i8>,
+        rhs: Source<'_, i8>,
         out: &mut [i8],
     ) -> Option<()> {
         div(broadcast, params, Activation::INT8, lhs, rhs, out)
@@ -80,8 +81,8 @@ impl Binary for DivS16 {
     fn kernel(
         broadcast: &Broadcast,
         params: &DivParams,
-        lhs: &[i16],
-        rhs: &[i16],
+        lhs: Source<'_, i16>,
+        rhs: Source<'_, i16>,
         out: &mut [i16],
     ) -> Option<()> {
         div(broadcast, params, INT16, lhs, rhs, out)

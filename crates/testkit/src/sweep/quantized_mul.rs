@@ -11,6 +11,7 @@ use cortado_contract::ops::quantized_mul::{MulParams, reference};
 use cortado_contract::quant::{InputOffset, OutputOffset, Requantize};
 use cortado_kernels::Micro;
 use cortado_kernels::generic::quantized_mul::mul_s8;
+use cortado_kernels::memory::Source;
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
@@ -56,8 +57,8 @@ impl<M: Micro> Binary for Mul<M> {
     fn kernel(
         broadcast: &Broadcast,
         params: &MulParams,
-        lhs: &[i8],
-        rhs: &[i8],
+        lhs: Source<'_, i8>,
+        rhs: Source<'_, i8>,
         out: &mut [i8],
     ) -> Option<()> {
         mul_s8::<M>(broadcast, params, lhs, rhs, out)

@@ -1,0 +1,260 @@
+//! A program's method, as loading looks at it: instructions with their operators, and tensors with their memory.
+
+use crate::error::{ArgumentCause, LoadError, Unsupported};
+use cortado_contract::DType;
+use cortado_contract::ops::OperatorKind;
+use cortado_kernels::memory::{Location, MAX_REGIONS};
+use cortado_kernels::operand::{LoadedTensor, MAX_RANK};
+use cortado_pte::{Allocation, Instruction, Plan, Scalars, ShapeDynamism, Storage, Tensor, Vector};
+
+/// A method of a program, and what its tensors' memory is checked against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'p> {
+    pub(crate) file: &'p [u8],
+    pub(crate) program: cortado_pte::Program<'p>,
+    pub(crate) plan: Plan<'p>,
+    pub(crate) inputs: Scalars<'p, i32>,
+    pub(crate) outputs: Scalars<'p, i32>,
+    pub(crate) banks: BankSizes,
+    instructions: Vector<'p, Instruction<'p>>,
+    operators: Vector<'p, cortado_pte::Operator<'p>>,
+    /// The operators' kinds, one more than their number; 0 where it must be looked up.
+    kinds: [u8; KNOWN_OPERATORS],
+}
+
+/// Operators beyond these are looked up by name for each instruction.
+const KNOWN_OPERATORS: usize = 32;
+const _: () = assert!(OperatorKind::ALL.len() < u8::MAX as usize);
+
+impl<'p> Context<'p> {
+    /// The first method of a program, whose instructions and operators have not been looked at yet.
+    ///
+    /// # Errors
+    /// See [`LoadError`]: parts of the format that this runtime does not have.
+    pub(crate) fn new(
+        file: &'p [u8],
+        program: cortado_pte::Program<'p>,
+    ) -> Result<Self, LoadError> {
+        let plan = program.plans()?.get(0)?;
+        let chains = plan.chains()?;
+        if chains.len() != 1 {
+            return Err(LoadError::Unsupported(Unsupported::Chains));
+        }
+        if !plan.delegates()?.is_empty() {
+            return Err(LoadError::Unsupported(Unsupported::Delegates));
+        }
+        let operators = plan.operators()?;
+        let mut kinds = [0; KNOWN_OPERATORS];
+        for (kind, operator) in kinds.iter_mut().zip(operators.iter()) {
+            *kind = kind_of(&operator?).map_or(0, |kind| kind as u8 + 1);
+        }
+        Ok(Context {
+            file,
+            program,
+            plan,
+            inputs: plan.inputs()?,
+            outputs: plan.outputs()?,
+            banks: BankSizes::of(&plan)?,
+            instructions: chains.get(0)?.instructions()?,
+            operators,
+            kinds,
+        })
+    }
+
+    /// Calls `visit` with each instruction's position, operator and arguments.
+    ///
+    /// # Errors
+    /// An instruction that is no call of an operator that this runtime has, or what `visit` returns.
+    pub(crate) fn for_each_call(
+        &self,
+        mut visit: impl FnMut(u16, OperatorKind, Scalars<'p, i32>) -> Result<(), LoadError>,
+    ) -> Result<(), LoadError> {
+        let count = u16::try_from(self.instructions.len());
+        let count = count.map_err(|_| LoadError::Unsupported(Unsupported::Instructions))?;
+        for index in 0..count {
+            let (kind, arguments) = self.call(index)?;
+            visit(index, kind, arguments)?;
+        }
+        Ok(())
+    }
+
+    /// An instruction's operator and arguments.
+    ///
+    /// # Errors
+    /// It is no call of an operator that this runtime has.
+    pub(crate) fn call(&self, index: u16) -> Result<(OperatorKind, Scalars<'p, i32>), LoadError> {
+        let instruction = self.instructions.get(usize::from(index))?;
+        let Instruction::KernelCall { op_index, args } = instruction else {
+            return Err(LoadError::Unsupported(Unsupported::Instruction(index)));
+        };
+        let op_index = op_index as u32 as usize;
+        let known = self.kinds.get(op_index).and_then(|kind| kind.checked_sub(1));
+        let kind = match known {
+            Some(kind) => OperatorKind::ALL.get(usize::from(kind)).copied(),
+            None => kind_of(&self.operators.get(op_index)?),
+        };
+        let unknown = LoadError::Operator {
+            instruction: index,
+            operator: None,
+            problem: crate::error::OperatorProblem::Unknown,
+        };
+        Ok((kind.ok_or(unknown)?, args))
+    }
+}
+
+fn kind_of(operator: &cortado_pte::Operator<'_>) -> Option<OperatorKind> {
+    let mut kinds = OperatorKind::ALL.iter().copied();
+    kinds.find(|kind| operator.is(kind.name(), kind.overload()))
+}
+
+impl Context<'_> {
+    /// The tensor with this value index; see [`Self::tensor`].
+    pub(crate) fn tensor_at(&self, index: i32) -> Result<LoadedTensor, ArgumentCause> {
+        self.tensor(index, &self.plan.tensor(index).map_err(ArgumentCause::Format)?)
+    }
+
+    /// A tensor with its memory, all of which lies inside of its region or the file and is aligned.
+    pub(crate) fn tensor(
+        &self,
+        index: i32,
+        tensor: &Tensor<'_>,
+    ) -> Result<LoadedTensor, ArgumentCause> {
+        let code = tensor.scalar_type().map_err(ArgumentCause::Format)?;
+        let dtype = DType::from_scalar_type(i64::from(code.0)).ok_or(ArgumentCause::DType)?;
+        let (rank, dims) = extents(tensor)?;
+        let dim_order = dim_order(tensor, rank)?;
+        let location = Location::region(0, 0).ok_or(ArgumentCause::NoMemory)?;
+        let mut loaded = LoadedTensor { dtype, rank: rank as u8, dims, dim_order, location };
+        let size = loaded
+            .size_bytes()
+            .filter(|size| *size <= i32::MAX as u32)
+            .ok_or(ArgumentCause::Extent)?;
+        loaded.location = self.location(index, tensor, size)?;
+        let is_aligned = loaded.location.offset_bytes().is_multiple_of(dtype.size_bytes() as usize);
+        if is_aligned { Ok(loaded) } else { Err(ArgumentCause::Misaligned) }
+    }
+
+    fn location(
+        &self,
+        index: i32,
+        tensor: &Tensor<'_>,
+        size: u32,
+    ) -> Result<Location, ArgumentCause> {
+        let format = ArgumentCause::Format;
+        let is_dynamic = tensor.shape_dynamism().map_err(format)? != ShapeDynamism::Static;
+        if is_dynamic || tensor.storage_offset().map_err(format)? != 0 {
+            return Err(ArgumentCause::Unsupported);
+        }
+        match tensor.storage().map_err(format)? {
+            Storage::Given => self.lent(index),
+            Storage::Planned(allocation) => self.planned(allocation, size),
+            Storage::Constant { buffer } => self.constant(buffer, size),
+            Storage::Initialized { .. } | Storage::External { .. } => {
+                Err(ArgumentCause::Unsupported)
+            }
+        }
+    }
+
+    fn planned(&self, allocation: Allocation, size: u32) -> Result<Location, ArgumentCause> {
+        let offset = u32::try_from(allocation.offset).map_err(|_| ArgumentCause::OutOfArena)?;
+        let end = offset.checked_add(size).ok_or(ArgumentCause::OutOfArena)?;
+        let bank = (allocation.memory_id as usize).wrapping_sub(1);
+        match self.banks.as_slice().get(bank) {
+            Some(bytes) if end <= *bytes => {
+                Location::region(bank, offset).ok_or(ArgumentCause::OutOfArena)
+            }
+            _ => Err(ArgumentCause::OutOfArena),
+        }
+    }
+
+    /// The region of an input or output that the caller lends: those of the inputs follow the banks, then those of the outputs.
+    fn lent(&self, index: i32) -> Result<Location, ArgumentCause> {
+        let is_input = self.inputs.iter().any(|input| input == index);
+        if is_input && self.outputs.iter().any(|output| output == index) {
+            return Err(ArgumentCause::LentTwice);
+        }
+        let position = self.lent_tensors().position(|lent| lent == index);
+        let region = self.banks.as_slice().len() + position.ok_or(ArgumentCause::NoMemory)?;
+        Location::region(region, 0).ok_or(ArgumentCause::NoMemory)
+    }
+
+    /// The value indices of the inputs that the caller lends, then of the outputs.
+    pub(crate) fn lent_tensors(&self) -> impl Iterator<Item = i32> {
+        let plan = self.plan;
+        self.inputs.iter().chain(self.outputs.iter()).filter(move |index| {
+            let storage = plan.tensor(*index).and_then(|tensor| tensor.storage());
+            matches!(storage, Ok(Storage::Given))
+        })
+    }
+
+    fn constant(&self, buffer: u32, size: u32) -> Result<Location, ArgumentCause> {
+        let data = self.program.constant(buffer).map_err(ArgumentCause::Format)?;
+        if (data.len() as u64) < u64::from(size) {
+            return Err(ArgumentCause::OutOfFile);
+        }
+        // `data` is a part of the file, so the difference of both addresses is its offset.
+        let offset = (data.as_ptr() as usize).wrapping_sub(self.file.as_ptr() as usize);
+        let offset = u32::try_from(offset).map_err(|_| ArgumentCause::OutOfFile)?;
+        Location::program(offset).ok_or(ArgumentCause::OutOfFile)
+    }
+}
+
+fn extents(tensor: &Tensor<'_>) -> Result<(usize, [u32; MAX_RANK]), ArgumentCause> {
+    let sizes = tensor.sizes().map_err(ArgumentCause::Format)?;
+    let mut dims = [0; MAX_RANK];
+    if sizes.len() > MAX_RANK {
+        return Err(ArgumentCause::Extent);
+    }
+    for (dim, size) in dims.iter_mut().zip(sizes.iter()) {
+        *dim = u32::try_from(size).map_err(|_| ArgumentCause::Extent)?;
+    }
+    Ok((sizes.len(), dims))
+}
+
+/// The order of axes; a permutation of `0..rank`.
+fn dim_order(tensor: &Tensor<'_>, rank: usize) -> Result<[u8; MAX_RANK], ArgumentCause> {
+    let order = tensor.dim_order().map_err(ArgumentCause::Format)?;
+    let mut copy = [0; MAX_RANK];
+    let mut seen = 0u32;
+    if order.len() != rank {
+        return Err(ArgumentCause::DimOrder);
+    }
+    for (copy, axis) in copy.iter_mut().zip(order) {
+        *copy = *axis;
+        seen |= 1u32.checked_shl(u32::from(*axis)).unwrap_or(0);
+    }
+    if seen == (1 << rank) - 1 { Ok(copy) } else { Err(ArgumentCause::DimOrder) }
+}
+
+/// The sizes of the planned buffers. ExecuTorch counts them from 1; bank 0 is its buffer 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BankSizes {
+    sizes: [u32; MAX_REGIONS],
+    count: u8,
+}
+
+impl BankSizes {
+    /// Entry 0 of the file's list is reserved.
+    pub(crate) fn of(plan: &Plan<'_>) -> Result<BankSizes, LoadError> {
+        let unsupported = LoadError::Unsupported(Unsupported::Regions);
+        let mut banks = BankSizes::default();
+        for size in plan.non_const_buffer_sizes()?.iter().skip(1) {
+            let slot = banks.sizes.get_mut(usize::from(banks.count)).ok_or(unsupported)?;
+            let size = u32::try_from(size).ok();
+            *slot = size.filter(|size| *size <= Location::REGION_BYTES_MAX).ok_or(unsupported)?;
+            banks.count += 1;
+        }
+        Ok(banks)
+    }
+
+    /// The bytes of each bank.
+    pub fn as_slice(&self) -> &[u32] {
+        self.sizes.get(..usize::from(self.count)).unwrap_or(&[])
+    }
+
+    /// The bytes of all banks together, each of them a multiple of [`crate::ALIGNMENT`]: what [`crate::Banks::split`] takes.
+    pub fn total_bytes(&self) -> u32 {
+        // At most eight times 256 MiB.
+        self.as_slice().iter().map(|size| size.next_multiple_of(crate::ALIGNMENT as u32)).sum()
+    }
+}

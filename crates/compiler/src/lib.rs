@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod allocate;
 pub mod dump;
 pub mod emit;
 pub mod error;

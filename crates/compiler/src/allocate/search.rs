@@ -1,0 +1,571 @@
+//! The exact search behind [`fit`](super::fit).
+//!
+//! # Sections, floors and niches
+//!
+//! Time is cut into *sections*: the maximal sets of items that live together. An item covers a contiguous range of sections, and two
+//! items overlap in time exactly if they share a section. While items are placed from the bottom up, each section has a *floor*: no
+//! item that is still to be placed can have a lower offset there. A *niche* is a maximal run of sections of equal floor with
+//! higher floors (or nothing left to place) on either side. Nothing that is unplaced can come to lie beneath an item that rests on the
+//! bottom of a niche, because whatever reaches beyond the niche has to clear a wall.
+//!
+//! ```text
+//! search(component):
+//!     s = the most constrained section at the bottom of a niche of the component
+//!     f = floor(s)
+//!     for each unplaced item i that covers s, lies within the niche and rests on something at f:
+//!         place i at f; split the component where no unplaced item crosses; search each part on its own
+//!     waste s: whatever covers s lies above f; raise the bounds of those items, and with them the floors
+//!         search(component)
+//! ```
+//!
+//! Every solution in which each item rests on the bottom or on another item takes exactly one of the branches, so that nothing is
+//! visited twice. What cuts the tree down:
+//!
+//! 1. *Resting.* Of all solutions one with the least sum of offsets exists; in it every item rests on something. Other solutions
+//!    need not be found.
+//! 2. *Bounds.* `floor(s) = max(top of what is placed, least bound of an unplaced item that covers s)` and `bound(i)` is at least each
+//!    of its sections' floors. `floor(s) + unplaced bytes of s > capacity` refutes a node.
+//! 3. *Dominance.* If an unplaced item would fit beneath the floors of all its sections, it could be moved down: a solution with a
+//!    lesser sum exists elsewhere.
+//! 4. *Twins.* Items equal in lifetime and size are placed in the order in which they are given.
+//! 5. *Parts.* Where no unplaced item crosses from one section to the next, the two sides are independent. A part that is solved
+//!    stays solved when another one turns out to be impossible: it is the split that is undone, not the first part's choices.
+
+use super::{Item, events};
+
+/// What one run of the search came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// An offset for each item.
+    Found(Vec<u64>),
+    /// The whole tree was searched.
+    Infeasible,
+    /// The steps ran out.
+    OutOfSteps,
+}
+
+/// The bound of an item that is placed.
+const PLACED: u64 = u64::MAX;
+
+/// Lists of indices, one after the other.
+#[derive(Clone, Debug, Default)]
+struct Lists {
+    starts: Vec<u32>,
+    entries: Vec<u32>,
+}
+
+impl Lists {
+    fn of(lists: &[Vec<u32>]) -> Lists {
+        let mut starts = vec![0];
+        let mut entries = Vec::new();
+        for list in lists {
+            entries.extend_from_slice(list);
+            starts.push(entries.len() as u32);
+        }
+        Lists { starts, entries }
+    }
+
+    fn get(&self, index: usize) -> &[u32] {
+        &self.entries[self.starts[index] as usize..self.starts[index + 1] as usize]
+    }
+}
+
+/// The unchanging part of a problem: sections and what overlaps.
+#[derive(Clone, Debug)]
+pub(super) struct Sections {
+    /// First section of each item.
+    first: Vec<u32>,
+    /// One past the last section of each item.
+    end: Vec<u32>,
+    size: Vec<u64>,
+    width: Vec<u64>,
+    /// The items of each section.
+    members: Lists,
+    /// The items that share a section with an item.
+    overlaps: Lists,
+    /// The next item before this one that is equal to it.
+    twin: Vec<Option<u32>>,
+    count: usize,
+}
+
+impl Sections {
+    /// Sweeps over the items, each of which has a size and a lifetime that are not empty.
+    pub(super) fn new(items: &[Item]) -> Sections {
+        let mut first = vec![0; items.len()];
+        let mut end = vec![0; items.len()];
+        let mut overlaps = vec![Vec::new(); items.len()];
+        let mut members: Vec<Vec<u32>> = Vec::new();
+        let mut live: Vec<u32> = Vec::new();
+        let mut grown = false;
+        for (_, starts, item) in events(items) {
+            let index = item as u32;
+            if starts {
+                for other in &live {
+                    overlaps[item].push(*other);
+                    overlaps[*other as usize].push(index);
+                }
+                first[item] = members.len() as u32;
+                live.push(index);
+                grown = true;
+            } else {
+                if grown {
+                    members.push(live.clone());
+                    grown = false;
+                }
+                end[item] = members.len() as u32;
+                live.retain(|it| *it != index);
+            }
+        }
+        let mut sorted: Vec<u32> = (0..items.len() as u32).collect();
+        let key = |index: &u32| {
+            let item = items[*index as usize];
+            (item.lower, item.upper, item.size, *index)
+        };
+        sorted.sort_by_key(key);
+        let mut twin = vec![None; items.len()];
+        for pair in sorted.windows(2) {
+            if items[pair[0] as usize] == items[pair[1] as usize] {
+                twin[pair[1] as usize] = Some(pair[0]);
+            }
+        }
+        Sections {
+            first,
+            end,
+            size: items.iter().map(|it| it.size).collect(),
+            width: items.iter().map(|it| u64::from(it.upper - it.lower)).collect(),
+            count: members.len(),
+            members: Lists::of(&members),
+            overlaps: Lists::of(&overlaps),
+            twin,
+        }
+    }
+
+    /// Where the highest item ends.
+    pub(super) fn height(&self, offsets: &[u64]) -> u64 {
+        offsets.iter().zip(&self.size).map(|(offset, size)| offset + size).max().unwrap_or(0)
+    }
+
+    fn range(&self, item: u32) -> std::ops::Range<usize> {
+        self.first[item as usize] as usize..self.end[item as usize] as usize
+    }
+
+    /// The most bytes that live together with an item.
+    fn peak(&self, item: u32) -> u64 {
+        self.range(item).map(|section| self.load(section)).max().unwrap_or(0)
+    }
+
+    /// The bytes of a section.
+    fn load(&self, section: usize) -> u64 {
+        self.members.get(section).iter().map(|it| self.size[*it as usize]).sum()
+    }
+}
+
+/// In which order the items for a niche are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Area,
+    Width,
+    Size,
+    Total,
+}
+
+impl Order {
+    pub(super) const ALL: [Order; 4] = [Order::Width, Order::Total, Order::Area, Order::Size];
+
+    /// The rank of each item: the lower is tried first.
+    fn ranks(self, sections: &Sections) -> Vec<u32> {
+        let mut sorted: Vec<u32> = (0..sections.size.len() as u32).collect();
+        let key = |item: &u32| {
+            let index = *item as usize;
+            let (size, width) = (sections.size[index], sections.width[index]);
+            let area = u128::from(size) * u128::from(width);
+            let (size, width) = (u128::from(size), u128::from(width));
+            let total = u128::from(sections.peak(*item));
+            let keys = match self {
+                Order::Area => [area, width, total],
+                Order::Width => [width, area, total],
+                Order::Size => [size, width, total],
+                Order::Total => [total, area, width],
+            };
+            (keys.map(|it| u128::MAX - it), *item)
+        };
+        sorted.sort_by_cached_key(key);
+        let mut ranks = vec![0; sorted.len()];
+        for (rank, item) in sorted.into_iter().enumerate() {
+            ranks[item as usize] = rank as u32;
+        }
+        ranks
+    }
+}
+
+/// A change to take back.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Placed { item: u32, bound: u64 },
+    Top { section: u32, top: u64 },
+    Floor { section: u32, floor: u64, options: u32 },
+    Bound { item: u32, bound: u64 },
+    Rest { item: u32, rest: u64 },
+}
+
+/// A choice: the items for a section at the bottom of a niche, then leaving it empty.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    section: u32,
+    /// The part of `Search::pool` with the items that are still to be tried.
+    next: u32,
+    end: u32,
+    wasted: bool,
+    changes: u32,
+    goals: u32,
+    goal: Goal,
+}
+
+/// A component to be solved, and where to go from there.
+#[derive(Clone, Copy, Debug)]
+struct Goal {
+    first: u32,
+    end: u32,
+    /// The choices that were open when the component came about. Later ones belong to components that are solved.
+    frames: u32,
+    /// Index into `Search::goals` plus one, 0 for none.
+    next: u32,
+}
+
+/// One run.
+#[derive(Debug)]
+pub(super) struct Search<'a> {
+    sections: &'a Sections,
+    capacity: u64,
+    ranks: Vec<u32>,
+    offset: Vec<u64>,
+    bound: Vec<u64>,
+    /// The offset at which an item rests on what is placed.
+    rest: Vec<u64>,
+    top: Vec<u64>,
+    floor: Vec<u64>,
+    /// How many items can be placed at the floor of a section.
+    options: Vec<u32>,
+    total: Vec<u64>,
+    /// How many unplaced items cover both a section and the next.
+    crossing: Vec<u32>,
+    changes: Vec<Change>,
+    frames: Vec<Frame>,
+    pool: Vec<u32>,
+    goals: Vec<Goal>,
+    steps: u64,
+}
+
+impl<'a> Search<'a> {
+    /// The sum of the sizes must be below 2⁶³.
+    pub(super) fn new(sections: &'a Sections, capacity: u64, order: Order) -> Search<'a> {
+        let items = sections.size.len();
+        let mut crossing = vec![0; sections.count];
+        for item in 0..items as u32 {
+            let range = sections.range(item);
+            crossing[range.start..range.end - 1].iter_mut().for_each(|it| *it += 1);
+        }
+        Search {
+            sections,
+            capacity,
+            ranks: order.ranks(sections),
+            offset: vec![0; items],
+            bound: vec![0; items],
+            rest: vec![0; items],
+            top: vec![0; sections.count],
+            floor: vec![0; sections.count],
+            options: (0..sections.count).map(|it| sections.members.get(it).len() as u32).collect(),
+            total: (0..sections.count).map(|it| sections.load(it)).collect(),
+            crossing,
+            changes: Vec::new(),
+            frames: Vec::new(),
+            pool: Vec::new(),
+            goals: Vec::new(),
+            steps: 0,
+        }
+    }
+
+    /// Searches until something is found, nothing is left or `limit` steps are done.
+    pub(super) fn run(&mut self, limit: u64) -> Outcome {
+        if self.total.iter().any(|it| *it > self.capacity) {
+            return Outcome::Infeasible;
+        }
+        let mut goal = Goal { first: 0, end: self.sections.count as u32, frames: 0, next: 0 };
+        match self.split(goal) {
+            Some(first) => goal = first,
+            None => return Outcome::Found(self.offset.clone()),
+        }
+        loop {
+            if self.steps > limit {
+                return Outcome::OutOfSteps;
+            }
+            self.choose(goal);
+            goal = loop {
+                let Some(next) = self.advance() else { return Outcome::Infeasible };
+                let Some(component) = next else { continue };
+                match self.split(component) {
+                    Some(component) => break component,
+                    None => return Outcome::Found(self.offset.clone()),
+                }
+            };
+        }
+    }
+
+    /// The steps taken.
+    pub(super) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Opens a choice: the most constrained section at the bottom of a niche.
+    fn choose(&mut self, goal: Goal) {
+        let (first, end) = (goal.first as usize, goal.end as usize);
+        self.steps += (end - first) as u64;
+        let mut best = (u64::MAX, u64::MAX, first);
+        let mut start = first;
+        while start < end {
+            let floor = self.floor[start];
+            let mut stop = start + 1;
+            while stop < end && self.floor[stop] == floor {
+                stop += 1;
+            }
+            let walled_left = start == first || self.floor[start - 1] > floor;
+            let walled_right = stop == end || self.floor[stop] > floor;
+            if walled_left && walled_right {
+                for section in start..stop {
+                    let slack = self.capacity - floor - self.total[section];
+                    let key = (u64::from(self.options[section]), slack, section);
+                    best = best.min(key);
+                }
+            }
+            start = stop;
+        }
+        let section = best.2;
+        let floor = self.floor[section];
+        let start = self.pool.len();
+        let sections = self.sections;
+        for item in sections.members.get(section) {
+            let index = *item as usize;
+            let twin_is_placed =
+                sections.twin[index].is_none_or(|twin| self.bound[twin as usize] == PLACED);
+            if self.bound[index] == floor && self.rest[index] == floor && twin_is_placed {
+                self.pool.push(*item);
+            }
+        }
+        let ranks = &self.ranks;
+        self.pool[start..].sort_unstable_by_key(|it| ranks[*it as usize]);
+        self.frames.push(Frame {
+            section: section as u32,
+            next: start as u32,
+            end: self.pool.len() as u32,
+            wasted: false,
+            changes: self.changes.len() as u32,
+            goals: self.goals.len() as u32,
+            goal,
+        });
+    }
+
+    /// Takes the next branch of the last choice. `None` if there is none anywhere, `Some(None)` if the branch is refuted at once.
+    #[allow(clippy::option_option)]
+    fn advance(&mut self) -> Option<Option<Goal>> {
+        let frame = self.frames.last_mut()?;
+        let Frame { section, next, end, wasted, changes, goals, goal } = *frame;
+        if wasted {
+            self.frames.pop();
+            self.pool.truncate(self.frames.last().map_or(0, |it| it.end as usize));
+            return Some(None);
+        }
+        if next < end {
+            frame.next += 1;
+        } else {
+            frame.wasted = true;
+        }
+        self.undo(changes as usize);
+        self.goals.truncate(goals as usize);
+        let possible = if next < end {
+            self.place(self.pool[next as usize])
+        } else {
+            self.waste(section as usize)
+        };
+        Some(possible.then_some(goal))
+    }
+
+    /// Splits what is left of a component and gives the first part; takes the next component where nothing is left. `None` if
+    /// everything is placed.
+    fn split(&mut self, component: Goal) -> Option<Goal> {
+        let mut next = component.next;
+        let mut parts = 0;
+        let frames = self.frames.len() as u32;
+        let mut end = component.end;
+        let mut last = component;
+        // From the right, so that the leftmost part comes first.
+        for section in (component.first..component.end).rev() {
+            let at = section as usize;
+            if section > component.first && self.crossing[at - 1] > 0 {
+                continue;
+            }
+            if self.total[at] > 0 {
+                if parts > 0 {
+                    self.goals.push(last);
+                    next = self.goals.len() as u32;
+                }
+                last = Goal { first: section, end, frames, next };
+                parts += 1;
+            }
+            end = section;
+        }
+        if parts > 0 {
+            return Some(last);
+        }
+        if component.next == 0 {
+            return None;
+        }
+        let goal = self.goals[component.next as usize - 1];
+        self.frames.truncate(goal.frames as usize);
+        self.pool.truncate(self.frames.last().map_or(0, |it| it.end as usize));
+        Some(goal)
+    }
+
+    /// Places an item at its bound.
+    fn place(&mut self, item: u32) -> bool {
+        let sections = self.sections;
+        let index = item as usize;
+        let offset = self.bound[index];
+        let size = sections.size[index];
+        let top = offset + size;
+        self.changes.push(Change::Placed { item, bound: offset });
+        self.offset[index] = offset;
+        self.bound[index] = PLACED;
+        let range = sections.range(item);
+        let mut hull = range.clone();
+        for section in range.clone() {
+            self.changes.push(Change::Top { section: section as u32, top: self.top[section] });
+            self.top[section] = top;
+            self.total[section] -= size;
+        }
+        self.crossing[range.start..range.end - 1].iter_mut().for_each(|it| *it -= 1);
+        for other in sections.overlaps.get(index) {
+            let at = *other as usize;
+            if self.bound[at] == PLACED {
+                continue;
+            }
+            if self.rest[at] < top {
+                self.changes.push(Change::Rest { item: *other, rest: self.rest[at] });
+                self.rest[at] = top;
+                if self.bound[at] < top {
+                    self.changes.push(Change::Bound { item: *other, bound: self.bound[at] });
+                    self.bound[at] = top;
+                }
+                let range = sections.range(*other);
+                hull = hull.start.min(range.start)..hull.end.max(range.end);
+            }
+        }
+        self.steps += sections.overlaps.get(index).len() as u64;
+        self.raise_floors(hull)
+    }
+
+    /// Decides that nothing lies at the floor of a section.
+    fn waste(&mut self, section: usize) -> bool {
+        let sections = self.sections;
+        let floor = self.floor[section];
+        if floor + self.total[section] >= self.capacity {
+            return false;
+        }
+        let mut hull = section..section + 1;
+        for item in sections.members.get(section) {
+            let index = *item as usize;
+            if self.bound[index] != floor {
+                continue;
+            }
+            // It can rest only on something that is not placed yet and does not itself cover this section at its floor.
+            let mut bound = u64::MAX - 1;
+            for other in sections.overlaps.get(index) {
+                let at = *other as usize;
+                if self.bound[at] != PLACED {
+                    let raised = self.bound[at].max(if sections.range(*other).contains(&section) {
+                        floor + 1
+                    } else {
+                        0
+                    });
+                    bound = bound.min(raised + sections.size[at]);
+                }
+            }
+            self.steps += sections.overlaps.get(index).len() as u64;
+            if bound > self.capacity - sections.size[index] {
+                return false;
+            }
+            self.changes.push(Change::Bound { item: *item, bound: floor });
+            self.bound[index] = bound;
+            let range = sections.range(*item);
+            hull = hull.start.min(range.start)..hull.end.max(range.end);
+        }
+        self.raise_floors(hull)
+    }
+
+    /// Brings the floors of some sections up to date. `false` if there is no solution, or a better one elsewhere.
+    fn raise_floors(&mut self, hull: std::ops::Range<usize>) -> bool {
+        let sections = self.sections;
+        for section in hull.clone() {
+            if self.total[section] == 0 {
+                continue;
+            }
+            let members = sections.members.get(section);
+            self.steps += members.len() as u64;
+            let mut least = PLACED;
+            let mut options = 0;
+            for item in members {
+                let index = *item as usize;
+                let bound = self.bound[index];
+                if bound < least {
+                    least = bound;
+                    options = 0;
+                }
+                options += u32::from(bound == least && self.rest[index] == bound);
+            }
+            if least != self.floor[section] || options != self.options[section] {
+                let (floor, old) = (self.floor[section], self.options[section]);
+                self.changes.push(Change::Floor { section: section as u32, floor, options: old });
+                self.floor[section] = least;
+                self.options[section] = options;
+            }
+            if least + self.total[section] > self.capacity {
+                return false;
+            }
+        }
+        // Would an item fit beneath the floors?
+        for section in hull {
+            for item in sections.members.get(section) {
+                let index = *item as usize;
+                let bound = self.bound[index];
+                let top = self.rest[index] + sections.size[index];
+                if bound != PLACED
+                    && top <= bound
+                    && sections.range(*item).all(|at| self.floor[at] >= top)
+                {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn undo(&mut self, length: usize) {
+        while self.changes.len() > length {
+            match self.changes.pop().expect("longer than the length") {
+                Change::Placed { item, bound } => {
+                    let size = self.sections.size[item as usize];
+                    self.bound[item as usize] = bound;
+                    let range = self.sections.range(item);
+                    self.total[range.clone()].iter_mut().for_each(|it| *it += size);
+                    self.crossing[range.start..range.end - 1].iter_mut().for_each(|it| *it += 1);
+                }
+                Change::Top { section, top } => self.top[section as usize] = top,
+                Change::Floor { section, floor, options } => {
+                    self.floor[section as usize] = floor;
+                    self.options[section as usize] = options;
+                }
+                Change::Bound { item, bound } => self.bound[item as usize] = bound,
+                Change::Rest { item, rest } => self.rest[item as usize] = rest,
+            }
+        }
+    }
+}

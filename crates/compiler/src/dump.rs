@@ -216,22 +216,28 @@ impl ArgumentWriter<LoweredDomain> for Arguments<'_> {
     }
 }
 
-/// The memory plan: one line per buffer, in the order of their offsets.
+/// The memory plan: one line per buffer, in the order of their banks and offsets.
 pub fn plan(compiled: &Compiled) -> Dump {
-    let Compiled { lowered: program, plan, .. } = compiled;
+    let Compiled { scheduled: program, plan, .. } = compiled;
     let mut placements = plan.placements.clone();
-    placements.sort_by_key(|placement| (placement.offset_bytes, placement.first));
+    placements.sort_by_key(|it| (it.bank, it.offset_bytes, it.first));
     let lines = placements.iter().map(|placement| {
         let number = |name: &str, value: u64| (name.to_owned(), value.to_string());
         Line {
             name: program.buffer(placement.buffer).name.clone(),
             what: "buffer".to_owned(),
-            arguments: vec![
+            arguments: [
+                number("bank", placement.bank as u64),
                 number("offset_bytes", placement.offset_bytes),
                 number("size_bytes", placement.size_bytes),
                 number("first_call", placement.first as u64),
                 number("last_call", placement.last as u64),
-            ],
+            ]
+            .into_iter()
+            .chain(
+                placement.over.map(|over| ("over".to_owned(), program.buffer(over).name.clone())),
+            )
+            .collect(),
             results: Vec::new(),
         }
     });

@@ -14,8 +14,8 @@ use cortado_pte::owned::{
 use cortado_pte::{WriteOptions, write};
 use std::collections::HashMap;
 
-/// The id of the one planned memory; ExecuTorch counts from 1.
-const MEMORY_ID: u32 = 1;
+/// The key of the named data with the banks, one per line: `name=capacity_bytes`. Only files that were planned for banks have it.
+pub const BANKS_KEY: &str = "cortado.banks";
 
 /// The key of the named data with the inputs' names, one per line.
 pub const INPUT_NAMES_KEY: &str = "cortado.inputs";
@@ -54,7 +54,11 @@ pub fn emit(program: &Lowered, plan: &MemoryPlan, target: Target) -> Result<Vec<
         outputs,
         chains: vec![Chain { instructions, ..Chain::default() }],
         operators,
-        non_const_buffer_sizes: vec![0, plan.arena_bytes as i64],
+        // Entry 0 is reserved.
+        non_const_buffer_sizes: [0]
+            .into_iter()
+            .chain(plan.banks.iter().map(|bank| bank.bytes as i64))
+            .collect(),
         ..Plan::default()
     });
     let stamp = TargetStamp::new(target, COMPILER_VERSION);
@@ -63,6 +67,12 @@ pub fn emit(program: &Lowered, plan: &MemoryPlan, target: Target) -> Result<Vec<
         program.inputs.iter().map(|id| program.buffer(*id).name.as_str()).collect();
     file.named_data
         .push(NamedData { key: INPUT_NAMES_KEY.to_owned(), data: names.join("\n").into_bytes() });
+    let banks = plan.banks.iter().filter_map(|bank| Some((&bank.name, bank.capacity_bytes?)));
+    let banks: Vec<String> = banks.map(|(name, bytes)| format!("{name}={bytes}")).collect();
+    if !banks.is_empty() {
+        let data = banks.join("\n").into_bytes();
+        file.named_data.push(NamedData { key: BANKS_KEY.to_owned(), data });
+    }
     Ok(write(&file, &WriteOptions::default())?)
 }
 
@@ -116,9 +126,10 @@ impl Emitter<'_> {
                 .constants
                 .entry(storage)
                 .or_insert_with(|| self.file.add_constant(data.to_vec()));
-        } else {
-            let offset = self.plan.offset_bytes(self.program, id).unwrap_or(0);
-            tensor.allocation = Some(Allocation { memory_id: MEMORY_ID, offset });
+        } else if let Some(placement) = self.plan.placement(self.program, id) {
+            // ExecuTorch counts planned memories from 1.
+            let memory_id = placement.bank as u32 + 1;
+            tensor.allocation = Some(Allocation { memory_id, offset: placement.offset_bytes });
         }
         self.values.push(Value::Tensor(tensor));
         let index = (self.values.len() - 1) as i32;

@@ -2,6 +2,7 @@
 
 use crate::graph::Node;
 use crate::import::ImportError;
+use crate::plan::Shortage;
 use std::fmt;
 
 /// Why a model cannot be compiled.
@@ -17,6 +18,9 @@ pub enum CompileError {
     /// The program is too large for its file format.
     #[error("the program cannot be written: {0}")]
     Write(#[from] cortado_pte::WriteError),
+    /// The program's activations do not fit the memory that was given.
+    #[error("{0}")]
+    Memory(#[from] Shortage),
     /// A defect of the compiler.
     #[error("this is a defect of Cortado, please report it: {0}")]
     Internal(String),
@@ -69,6 +73,34 @@ impl fmt::Display for Unsupported {
         Ok(())
     }
 }
+
+/// How many of the buffers that are live at the peak a message names.
+const NAMED_AT_PEAK: usize = 8;
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shortage { bank, needed_bytes, given_bytes, call, peak_bytes, live } = self;
+        let short = needed_bytes.saturating_sub(*given_bytes);
+        write!(
+            f,
+            "the program's activations do not fit: bank `{bank}` has {given_bytes} bytes and would need {needed_bytes}, so it \
+             is {short} bytes short"
+        )?;
+        match call {
+            Some(call) => write!(f, "\n  most is live during `{call}`: {peak_bytes} bytes")?,
+            None => write!(f, "\n  most is live before the first call: {peak_bytes} bytes")?,
+        }
+        for (name, bytes) in live.iter().take(NAMED_AT_PEAK) {
+            write!(f, "\n    {bytes:>8}  `{name}`")?;
+        }
+        match live.len().checked_sub(NAMED_AT_PEAK) {
+            Some(more @ 1..) => write!(f, "\n    and {more} smaller ones"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Shortage {}
 
 struct Listing<'a>(&'a [Unsupported]);
 

@@ -1,4 +1,6 @@
-//! From operators to a file: one canonical form of a program, then memory plan and file.
+//! From operators to a file: one canonical form of a program, then the order of its calls, memory plan and file.
+//!
+//! A linear layer's bias of zeros is none: the other form of the constant term does not tell them apart.
 //!
 //! Programs come from a lowered graph or from a file that is being retargeted. [`finish`] gives both the same bytes when they are
 //! the same program, because [`canonical`] keeps nothing that a file does not keep: buffers count in the order in which they
@@ -10,7 +12,7 @@ use crate::error::CompileError;
 use crate::lowered::{
     Buffer, BufferId, BufferKind, Call, Ints, Lowered, LoweredDomain, LoweredTensor, Tensors,
 };
-use crate::plan::{self, MemoryPlan};
+use crate::plan::{self, MemoryPlan, PlanOptions};
 use cortado_contract::ops::Operator;
 use cortado_contract::value::{ArgumentReader, ArgumentWriter, IntArgument, TextArgument};
 use cortado_contract::{DType, Target};
@@ -28,13 +30,23 @@ pub struct Finished {
     pub pte: Vec<u8>,
 }
 
-/// Plans a program's memory and writes its file.
+/// Puts a program's calls in order, plans its memory and writes its file.
 ///
 /// # Errors
-/// [`CompileError::Write`] when it exceeds the format's limits, [`CompileError::Internal`] when the plan is wrong.
-pub fn finish(program: &Lowered, target: Target) -> Result<Finished, CompileError> {
-    let lowered = canonical(program);
-    let plan = plan::plan(&lowered);
+/// [`CompileError::Memory`] when it does not fit the banks, [`CompileError::Write`] when it exceeds the format's limits,
+/// [`CompileError::Internal`] when the plan is wrong.
+pub fn finish(
+    program: &Lowered,
+    target: Target,
+    options: &PlanOptions,
+) -> Result<Finished, CompileError> {
+    let mut program = program.clone();
+    crate::retarget::drop_zero_biases(&mut program);
+    let program = canonical(&reordered(&program, &plan::canonical_order(&program)));
+    let (order, schedule_proven) = plan::schedule(&program, options);
+    let lowered = canonical(&reordered(&program, &order));
+    let plan = plan::plan(&lowered, options)?;
+    let plan = MemoryPlan { schedule_proven: Some(schedule_proven), ..plan };
     let defects = plan::check(&lowered, &plan);
     if !defects.is_empty() {
         return Err(CompileError::Internal(format!(
@@ -46,13 +58,14 @@ pub fn finish(program: &Lowered, target: Target) -> Result<Finished, CompileErro
     Ok(Finished { lowered, plan, pte })
 }
 
+/// A program with these calls in this order.
+fn reordered(program: &Lowered, order: &[usize]) -> Lowered {
+    let calls = order.iter().map(|index| program.calls[*index].clone()).collect();
+    Lowered { calls, ..program.clone() }
+}
+
 /// The canonical form of a program: the same calls, and only the buffers that they and the boundary refer to.
-///
-/// A linear layer's bias of zeros is none: the other form of the constant term does not tell them apart.
 pub fn canonical(program: &Lowered) -> Lowered {
-    let mut program = program.clone();
-    crate::retarget::drop_zero_biases(&mut program);
-    let program = &program;
     let mut canon = Canon {
         from: program,
         to: Lowered::default(),

@@ -43,6 +43,7 @@ pub mod verify;
 use cortado_contract::Target;
 pub use error::{CompileError, Unsupported};
 use import::ExportedProgram;
+use plan::PlanOptions;
 
 /// Every stage of one compilation.
 #[derive(Clone, Debug)]
@@ -51,8 +52,10 @@ pub struct Compiled {
     pub target: Target,
     /// The graph after all passes.
     pub graph: graph::Graph,
-    /// The operators.
+    /// The operators, in the graph's order.
     pub lowered: lowered::Lowered,
+    /// The same in its canonical form and in the order in which they run: what the plan is for.
+    pub scheduled: lowered::Lowered,
     /// The memory plan.
     pub plan: plan::MemoryPlan,
     /// The file.
@@ -64,6 +67,18 @@ pub struct Compiled {
 /// # Errors
 /// See [`CompileError`].
 pub fn compile(exported: &ExportedProgram, target: Target) -> Result<Compiled, CompileError> {
+    compile_with(exported, target, &PlanOptions::default())
+}
+
+/// As [`compile`], with memory planned as `options` say.
+///
+/// # Errors
+/// See [`CompileError`].
+pub fn compile_with(
+    exported: &ExportedProgram,
+    target: Target,
+    options: &PlanOptions,
+) -> Result<Compiled, CompileError> {
     let mut graph = from_export::from_export(exported)?;
     passes::run_all(&passes::PassContext { target }, &mut graph, |pass, graph| {
         debug_assert!(
@@ -74,6 +89,7 @@ pub fn compile(exported: &ExportedProgram, target: Target) -> Result<Compiled, C
         );
     })?;
     let lowered = lower::lower(&graph, target)?;
-    let finish::Finished { lowered, plan, pte } = finish::finish(&lowered, target)?;
-    Ok(Compiled { target, graph, lowered, plan, pte })
+    let finish::Finished { lowered: scheduled, plan, pte } =
+        finish::finish(&lowered, target, options)?;
+    Ok(Compiled { target, graph, lowered, scheduled, plan, pte })
 }

@@ -1,25 +1,102 @@
-//! The memory plan: where in the arena each activation lives.
+//! The memory plan: in which order calls run, and where in the arena each activation lives.
 //!
 //! A buffer is live from the call that writes it to the last call that reads it; inputs from before the first call, outputs until
-//! after the last. Views share the memory of what they view. Buffers that are live together must not overlap. Several greedy
-//! orders are tried and the smallest result is kept.
+//! after the last; scratch during its call only. Views share the memory of what they view. A result is written over an operand
+//! that nobody needs any more where the operator allows it. Constants are in the file.
+//!
+//! ```text
+//! order      an order of calls whose peak of live bytes is lowest                          schedule.rs
+//! blocks     storages that share memory in that order, as shapes in time and memory        block.rs
+//! offsets    greedy, then an exact search, until the peak is met or steps run out          pack.rs, allocate.rs
+//! banks      several regions of memory, each with offsets of its own                       banks.rs
+//! ```
+//!
+//! All searches count steps, not seconds: a program has one plan, on any machine. [`check`] judges a plan without regard to how
+//! it came about, and the runtime does so once more when it loads the file.
 
-use crate::lowered::{BufferId, BufferKind, Lowered, LoweredDomain, LoweredTensor};
-use cortado_contract::ops::Operator;
-use cortado_contract::value::ArgumentWriter;
+mod banks;
+mod block;
+mod check;
+mod flow;
+mod pack;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+use crate::allocate::Budget;
+use crate::lowered::{BufferId, BufferKind, Lowered};
+use block::{Block, Life};
+pub use check::check;
+use flow::Flow;
+pub(crate) use flow::operands;
+pub(crate) use schedule::canonical_order;
 
 /// The alignment of every buffer in the arena, in bytes.
 pub const ALIGNMENT: u64 = 16;
 
+/// The most banks that a plan may have: the runtime keeps as many regions.
+pub const BANKS_MAX: usize = cortado_kernels::memory::MAX_REGIONS;
+
+/// A region of the device's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bank {
+    /// The name, for people.
+    pub name: String,
+    /// The bytes that it has for the arena.
+    pub capacity_bytes: u64,
+}
+
+/// How memory is planned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanOptions {
+    /// The banks, the fastest first. None: one arena of whatever size it takes.
+    pub banks: Vec<Bank>,
+    /// Whether inputs are in the caller's memory, where they can be.
+    pub lend_inputs: bool,
+    /// Whether outputs are in the caller's memory, where they can be.
+    pub lend_outputs: bool,
+    /// Roughly how long the searches may take, in seconds. It is a number of steps all the same.
+    pub seconds: f64,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        PlanOptions { banks: Vec::new(), lend_inputs: false, lend_outputs: false, seconds: 2.0 }
+    }
+}
+
+/// Calls that are ready which the search for an order looks at in what [`PlanOptions::seconds`] calls a second.
+const SCHEDULE_STEPS_PER_SECOND: f64 = 100_000.0;
+
 /// Where each buffer lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// The buffers that have memory of their own, with their lifetime and offset.
+    /// The buffers that have memory of their own or of an operand, with their lifetime and offset.
     pub placements: Vec<Placement>,
-    /// The size of the arena.
+    /// The inputs and outputs that are in the caller's memory.
+    pub lent: Vec<BufferId>,
+    /// The banks, at least one.
+    pub banks: Vec<PlannedBank>,
+    /// The size of the arena: all banks together.
     pub arena_bytes: u64,
     /// No plan of this schedule can need less: the most bytes that are live at one time.
     pub lower_bound_bytes: u64,
+    /// Whether it is certain that no plan of this schedule needs less; for several banks, that no bank could be smaller with the
+    /// buffers that it has.
+    pub proven: bool,
+    /// Whether it is certain that no order of calls has a lower peak of live bytes; `None` where nobody looked for one.
+    pub schedule_proven: Option<bool>,
+}
+
+/// A bank with what the plan takes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedBank {
+    /// The name; empty where there are no banks but one arena.
+    pub name: String,
+    /// The bytes that it has, `None` where no limit was given.
+    pub capacity_bytes: Option<u64>,
+    /// The bytes that the plan takes.
+    pub bytes: u64,
 }
 
 /// A buffer in the arena.
@@ -27,14 +104,18 @@ pub struct MemoryPlan {
 pub struct Placement {
     /// The buffer.
     pub buffer: BufferId,
-    /// The first call during which it is live.
+    /// The first time at which it is live: 0 is before the first call, `n` is during the `n`th call.
     pub first: usize,
-    /// The last call during which it is live.
+    /// The last time at which it is live.
     pub last: usize,
     /// The size, rounded up to [`ALIGNMENT`].
     pub size_bytes: u64,
-    /// The offset into the arena.
+    /// The position of its bank in [`MemoryPlan::banks`].
+    pub bank: usize,
+    /// The offset into the bank.
     pub offset_bytes: u64,
+    /// The operand over which it is written.
+    pub over: Option<BufferId>,
 }
 
 impl Placement {
@@ -47,157 +128,230 @@ impl Placement {
     }
 }
 
+/// By how much banks are too small for a program, and what is live when they are fullest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// The bank that is short: the largest.
+    pub bank: String,
+    /// The bytes that it would need, with all other banks used as well as they could be.
+    pub needed_bytes: u64,
+    /// The bytes that it has.
+    pub given_bytes: u64,
+    /// The call at which most bytes are live, `None` before the first one.
+    pub call: Option<String>,
+    /// The bytes that are live then.
+    pub peak_bytes: u64,
+    /// What is live then, the largest first, with bytes.
+    pub live: Vec<(String, u64)>,
+}
+
+/// [`Shortage`] as the placing sees it.
+#[derive(Clone, Copy, Debug)]
+struct Shortfall {
+    bank: usize,
+    needed_bytes: u64,
+    given_bytes: u64,
+}
+
+impl Shortfall {
+    fn bytes(&self) -> u64 {
+        self.needed_bytes.saturating_sub(self.given_bytes)
+    }
+}
+
 impl MemoryPlan {
-    /// The offset of a buffer's storage, `None` for constants.
-    pub fn offset_bytes(&self, program: &Lowered, buffer: BufferId) -> Option<u64> {
+    /// Where a buffer's storage is; `None` for constants and lent buffers.
+    pub fn placement(&self, program: &Lowered, buffer: BufferId) -> Option<&Placement> {
         let storage = program.storage(buffer);
-        self.placements
-            .iter()
-            .find(|placement| placement.buffer == storage)
-            .map(|it| it.offset_bytes)
+        self.placements.iter().find(|placement| placement.buffer == storage)
+    }
+
+    /// The bytes that are live at each time: 0 is before the first call, `n` is during the `n`th call.
+    pub fn live_bytes(&self, calls: usize) -> Vec<u64> {
+        let mut spans: Vec<Vec<(usize, u64, u64)>> = vec![Vec::new(); calls + 1];
+        for it in &self.placements {
+            for live in spans.iter_mut().take(it.last + 1).skip(it.first) {
+                live.push((it.bank, it.offset_bytes, it.end()));
+            }
+        }
+        // What shares memory counts once.
+        let count = |mut spans: Vec<(usize, u64, u64)>| {
+            spans.sort_unstable();
+            let (mut bytes, mut bank, mut covered) = (0, 0, 0);
+            for (at, start, end) in spans {
+                if at != bank {
+                    (bank, covered) = (at, 0);
+                }
+                bytes += end.saturating_sub(start.max(covered));
+                covered = covered.max(end);
+            }
+            bytes
+        };
+        spans.into_iter().map(count).collect()
+    }
+
+    /// The time at which most bytes are live, the first if there are several.
+    pub fn peak_time(&self, calls: usize) -> usize {
+        let live = self.live_bytes(calls);
+        (0..live.len()).rev().max_by_key(|time| live[*time]).unwrap_or(0)
     }
 }
 
-/// What buffers are sorted by before they are placed one after the other.
-type Order = fn(&Placement) -> (u64, u64);
+/// An order of a program's calls with a low peak of live bytes, as positions in the program, and whether it is certain that no
+/// order has a lower one.
+pub fn schedule(program: &Lowered, options: &PlanOptions) -> (Vec<usize>, bool) {
+    let flow = Flow::of(program, &lent(program, options));
+    let steps = (options.seconds * SCHEDULE_STEPS_PER_SECOND) as u64;
+    let schedule = schedule::schedule(&flow, steps);
+    (schedule.order, schedule.proven)
+}
 
-/// Plans the memory of a program.
-pub fn plan(program: &Lowered) -> MemoryPlan {
-    let lifetimes = lifetimes(program);
-    let lower_bound_bytes = (0..=program.calls.len())
-        .map(|time| {
-            lifetimes
-                .iter()
-                .filter(|it| it.first <= time && time <= it.last)
-                .map(|it| it.size_bytes)
-                .sum()
-        })
-        .max()
-        .unwrap_or(0);
-    let orders: [Order; 3] = [
-        |it| (u64::MAX - it.size_bytes, it.first as u64),
-        |it| (u64::MAX - it.size_bytes * (it.last - it.first + 1) as u64, it.first as u64),
-        |it| (it.first as u64, u64::MAX - it.size_bytes),
-    ];
-    let plans = orders.into_iter().map(|order| {
-        let mut sorted = lifetimes.clone();
-        sorted.sort_by_key(order);
-        let placements = place(&sorted);
-        let arena_bytes = placements.iter().map(Placement::end).max().unwrap_or(0);
-        MemoryPlan { placements, arena_bytes, lower_bound_bytes }
+/// Plans the memory of a program whose calls are in the order in which they will run.
+///
+/// # Errors
+/// By how much the banks are too small.
+pub fn plan(program: &Lowered, options: &PlanOptions) -> Result<MemoryPlan, Shortage> {
+    let lent = lent(program, options);
+    let flow = Flow::of(program, &lent);
+    let calls = program.calls.len();
+    let order: Vec<usize> = (0..calls).collect();
+    let budget = Budget::seconds(options.seconds);
+    let whole = Bank { name: String::new(), capacity_bytes: u64::MAX };
+    let banks = if options.banks.is_empty() { vec![whole] } else { options.banks.clone() };
+
+    let all = block::blocks(&flow, &order, |_| true);
+    let lower_bound_bytes = block::live_bytes(&all, calls).into_iter().max().unwrap_or(0);
+    let blocks = if banks.len() > 1 { all } else { share(&flow, all, lower_bound_bytes) };
+    let placed = banks::place(&flow, &blocks, &banks, calls, budget);
+    let placed = placed.map_err(|shortfall| shortage(program, &flow, &banks, shortfall))?;
+    // Whether other results in place would do better is only known where the bound is met, or none is.
+    let is_certain = placed.heights.iter().sum::<u64>() <= lower_bound_bytes
+        || banks.len() > 1
+        || flow.calls.iter().all(|call| call.may_replace.is_empty());
+    let lives = block::lives(&flow, &order);
+    let mut placements = Vec::new();
+    for (index, block) in blocks.iter().enumerate() {
+        for member in &block.members {
+            let Some(Life { first, last }) = lives[member.storage] else { continue };
+            let storage = &flow.storages[member.storage];
+            placements.push(Placement {
+                buffer: storage.buffer,
+                first,
+                last,
+                size_bytes: storage.bytes,
+                bank: placed.banks[index],
+                offset_bytes: placed.offsets[index] + member.offset,
+                over: member.over.map(|over| flow.storages[over].buffer),
+            });
+        }
+    }
+    // Buffers without elements still need a place to point to.
+    for storage in flow.storages.iter().filter(|it| it.bytes == 0 && !it.is_lent) {
+        placements.push(Placement {
+            buffer: storage.buffer,
+            first: 0,
+            last: calls,
+            size_bytes: 0,
+            bank: 0,
+            offset_bytes: 0,
+            over: None,
+        });
+    }
+    placements.sort_by_key(|placement| placement.buffer);
+    let planned = banks.iter().zip(&placed.heights).map(|(bank, bytes)| PlannedBank {
+        name: bank.name.clone(),
+        capacity_bytes: (!options.banks.is_empty()).then_some(bank.capacity_bytes),
+        bytes: *bytes,
     });
-    let mut best = plans.min_by_key(|plan| plan.arena_bytes).expect("there are several orders");
-    best.placements.sort_by_key(|placement| placement.buffer);
-    best
+    let arena_bytes = placed.heights.iter().sum();
+    Ok(MemoryPlan {
+        placements,
+        lent,
+        banks: planned.collect(),
+        arena_bytes,
+        lower_bound_bytes,
+        proven: placed.proven && is_certain,
+        schedule_proven: None,
+    })
 }
 
-/// Puts one buffer after the other at the lowest offset that is free for all of its life.
-fn place(order: &[Placement]) -> Vec<Placement> {
-    let mut placed: Vec<Placement> = Vec::with_capacity(order.len());
-    for buffer in order {
-        let mut neighbours: Vec<&Placement> =
-            placed.iter().filter(|other| other.lives_with(buffer)).collect();
-        neighbours.sort_by_key(|other| other.offset_bytes);
-        let mut offset_bytes = 0;
-        for other in neighbours {
-            if offset_bytes + buffer.size_bytes <= other.offset_bytes {
-                break;
-            }
-            offset_bytes = offset_bytes.max(other.end());
-        }
-        placed.push(Placement { offset_bytes, ..*buffer });
-    }
-    placed
-}
-
-/// Every buffer with memory of its own and the calls during which it is live; offsets are 0. Time 0 is before the first
-/// call, time `n` is call `n − 1`.
-fn lifetimes(program: &Lowered) -> Vec<Placement> {
-    let mut live: Vec<Option<(usize, usize)>> = vec![None; program.buffers.len()];
-    let mut touch = |buffer: BufferId, time: usize| {
-        let storage = program.storage(buffer);
-        if matches!(program.buffer(storage).kind, BufferKind::Activation) {
-            let (first, last) = live[storage.0].unwrap_or((time, time));
-            live[storage.0] = Some((first.min(time), last.max(time)));
-        }
+/// Chooses the results that are written over operands. Memory that is shared lies together, which is not always the best: so where
+/// the bound is not met, calls are taken out one after the other as long as that helps.
+fn share(flow: &Flow, all: Vec<Block>, bound: u64) -> Vec<Block> {
+    let order: Vec<usize> = (0..flow.calls.len()).collect();
+    let height = |blocks: &[Block]| {
+        let blocks: Vec<&Block> = blocks.iter().collect();
+        pack::quick(&blocks, bound)
     };
-    program.inputs.iter().for_each(|input| touch(*input, 0));
-    for (index, call) in program.calls.iter().enumerate() {
-        operands(&call.operator).into_iter().for_each(|buffer| touch(buffer, index + 1));
+    let is_shared =
+        |call: &usize| all.iter().any(|block| is_result_in_place(block, flow.calls[*call].out));
+    let shared: Vec<usize> = order.iter().copied().filter(is_shared).collect();
+    let mut apart = vec![false; flow.calls.len()];
+    let mut best = (height(&all), all);
+    while best.0 > bound {
+        let mut next: Option<(u64, usize, Vec<Block>)> = None;
+        for call in shared.iter().filter(|call| !apart[**call]).take(SHARING_CHANGES) {
+            let blocks = block::blocks(flow, &order, |it| it != *call && !apart[it]);
+            let height = height(&blocks);
+            if height < next.as_ref().map_or(best.0, |next| next.0) {
+                next = Some((height, *call, blocks));
+            }
+        }
+        let Some((height, call, blocks)) = next else { break };
+        apart[call] = true;
+        best = (height, blocks);
     }
-    program.outputs.iter().for_each(|output| touch(*output, program.calls.len()));
-    let placement = |(index, life): (usize, &Option<(usize, usize)>)| {
-        let (first, last) = (*life)?;
-        let size_bytes = program.buffers[index].size_bytes().next_multiple_of(ALIGNMENT);
-        Some(Placement { buffer: BufferId(index), first, last, size_bytes, offset_bytes: 0 })
+    best.1
+}
+
+/// The most calls that [`share`] tries to take out at a time.
+const SHARING_CHANGES: usize = 64;
+
+fn is_result_in_place(block: &Block, result: flow::StorageId) -> bool {
+    block.members.iter().any(|member| member.storage == result && member.over.is_some())
+}
+
+/// The inputs and outputs that the caller lends. Not those that are seen through views: a file cannot say that two tensors share
+/// memory that it has no place for. Nor what is both.
+fn lent(program: &Lowered, options: &PlanOptions) -> Vec<BufferId> {
+    let has_views = |id: &BufferId| {
+        let mut buffers = program.buffers.iter();
+        buffers.any(|buffer| matches!(buffer.kind, BufferKind::View(of) if of == *id))
     };
-    live.iter().enumerate().filter_map(placement).collect()
+    let count = |id: &BufferId| {
+        program.inputs.iter().chain(&program.outputs).filter(|other| *other == id).count()
+    };
+    let wanted = |list: &[BufferId], wanted: bool| -> Vec<BufferId> {
+        let is_own = |id: &BufferId| matches!(program.buffer(*id).kind, BufferKind::Activation);
+        let may = |id: &&BufferId| wanted && is_own(id) && !has_views(id) && count(id) == 1;
+        list.iter().filter(may).copied().collect()
+    };
+    let mut lent = wanted(&program.inputs, options.lend_inputs);
+    lent.extend(wanted(&program.outputs, options.lend_outputs));
+    // Regions are few.
+    lent.truncate(BANKS_MAX.saturating_sub(options.banks.len().max(1)));
+    lent
 }
 
-/// Every tensor argument of an operator.
-pub(crate) fn operands(operator: &Operator<LoweredDomain>) -> Vec<BufferId> {
-    let mut collector = Collector(Vec::new());
-    operator.encode(&mut collector);
-    collector.0
-}
-
-struct Collector(Vec<BufferId>);
-
-impl ArgumentWriter<LoweredDomain> for Collector {
-    fn tensor(&mut self, _: &'static str, value: &LoweredTensor) {
-        self.0.push(value.id);
+fn shortage(program: &Lowered, flow: &Flow, banks: &[Bank], shortfall: Shortfall) -> Shortage {
+    let order: Vec<usize> = (0..program.calls.len()).collect();
+    let blocks = block::blocks(flow, &order, |_| true);
+    let live = block::live_bytes(&blocks, program.calls.len());
+    let peak = (0..live.len()).rev().max_by_key(|time| live[*time]).unwrap_or(0);
+    let lives = block::lives(flow, &order);
+    let at_peak = (0..flow.storages.len())
+        .filter(|id| lives[*id].is_some_and(|life| life.first <= peak && peak <= life.last));
+    let mut at_peak: Vec<(String, u64)> = at_peak
+        .map(|id| &flow.storages[id])
+        .map(|storage| (program.buffer(storage.buffer).name.clone(), storage.bytes))
+        .collect();
+    at_peak.sort_by(|a, b| b.1.cmp(&a.1));
+    Shortage {
+        bank: banks.get(shortfall.bank).map_or(String::new(), |bank| bank.name.clone()),
+        needed_bytes: shortfall.needed_bytes,
+        given_bytes: shortfall.given_bytes,
+        call: peak.checked_sub(1).map(|call| program.calls[call].name.clone()),
+        peak_bytes: live.get(peak).copied().unwrap_or(0),
+        live: at_peak,
     }
-    fn optional_tensor(&mut self, _: &'static str, value: Option<&LoweredTensor>) {
-        self.0.extend(value.map(|tensor| tensor.id));
-    }
-    fn int(&mut self, _: &'static str, _: i64) {}
-    fn float(&mut self, _: &'static str, _: f64) {}
-    fn text(&mut self, _: &'static str, _: &'static str) {}
-    fn optional_int(&mut self, _: &'static str, _: Option<i64>) {}
-    fn tensor_list(&mut self, _: &'static str, value: &crate::lowered::Tensors) {
-        self.0.extend(value.0.iter().map(|tensor| tensor.id));
-    }
-    fn bool(&mut self, _: &'static str, _: bool) {}
-    fn int_list(&mut self, _: &'static str, _: &crate::lowered::Ints) {}
-}
-
-/// Checks a plan against its program, independently of how it was made. Returns what is wrong.
-pub fn check(program: &Lowered, plan: &MemoryPlan) -> Vec<String> {
-    let mut defects = Vec::new();
-    let name = |placement: &Placement| program.buffer(placement.buffer).name.clone();
-    for (index, a) in plan.placements.iter().enumerate() {
-        if a.offset_bytes % ALIGNMENT != 0 || a.end() > plan.arena_bytes {
-            defects.push(format!("`{}` is misaligned or ends outside of the arena", name(a)));
-        }
-        if a.size_bytes < program.buffer(a.buffer).size_bytes() {
-            defects.push(format!("`{}` has too little memory", name(a)));
-        }
-        for b in &plan.placements[index + 1..] {
-            if a.lives_with(b) && a.offset_bytes < b.end() && b.offset_bytes < a.end() {
-                defects.push(format!(
-                    "`{}` and `{}` are live together and overlap",
-                    name(a),
-                    name(b)
-                ));
-            }
-        }
-    }
-    for (time, call) in program.calls.iter().enumerate() {
-        for buffer in operands(&call.operator) {
-            let storage = program.storage(buffer);
-            if matches!(program.buffer(storage).kind, BufferKind::Constant(_)) {
-                continue;
-            }
-            let covers =
-                |it: &Placement| it.buffer == storage && it.first <= time + 1 && time < it.last;
-            if !plan.placements.iter().any(covers) {
-                defects.push(format!(
-                    "`{}` has no memory during `{}`",
-                    program.buffer(buffer).name,
-                    call.name
-                ));
-            }
-        }
-    }
-    defects
 }

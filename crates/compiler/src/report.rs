@@ -2,7 +2,7 @@
 
 use crate::Compiled;
 use crate::lowered::{BufferId, BufferKind, Call, Lowered, LoweredDomain};
-use crate::plan::operands;
+use crate::plan::{ALIGNMENT, MemoryPlan, Placement, operands};
 use cortado_contract::ops::{Operator, OperatorKind, Rules};
 use cortado_kernels::state_words;
 use serde::Serialize;
@@ -21,10 +21,12 @@ pub struct Report {
     pub pte_bytes: usize,
     /// The share of it that constants take.
     pub constant_bytes: u64,
-    /// The size of the arena.
+    /// The size of the arena: all banks together.
     pub arena_bytes: u64,
     /// The most bytes that are live at one time: no plan of this schedule can need less.
     pub arena_lower_bound_bytes: u64,
+    /// How the arena is planned.
+    pub memory: MemoryReport,
     /// The size of a loaded method's state.
     pub state_bytes: usize,
     /// Multiply-accumulates of one execution.
@@ -41,6 +43,125 @@ pub struct Report {
     pub outputs: Vec<TensorReport>,
     /// The operators in execution order.
     pub operators: Vec<OperatorReport>,
+}
+
+/// A memory plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct MemoryReport {
+    /// The bytes of all banks together.
+    pub arena_bytes: u64,
+    /// The most bytes that are live at one time: no plan of this schedule can need less.
+    pub lower_bound_bytes: u64,
+    /// The arena less the bound.
+    pub gap_bytes: u64,
+    /// Whether it is certain that no plan of this schedule needs less.
+    pub proven: bool,
+    /// Whether it is certain that no order of calls has a lower bound; `None` where nobody looked for one.
+    pub schedule_proven: Option<bool>,
+    /// The alignment of each bank and of lent memory, in bytes.
+    pub alignment: u64,
+    /// The banks, at least one.
+    pub banks: Vec<BankReport>,
+    /// When most bytes are live.
+    pub peak: PeakReport,
+    /// Every buffer, in the order of bank and offset.
+    pub buffers: Vec<BufferReport>,
+    /// The names of the inputs and outputs that are in the caller's memory.
+    pub lent: Vec<String>,
+}
+
+/// A bank of memory.
+#[derive(Clone, Debug, Serialize)]
+pub struct BankReport {
+    /// The name; empty where there are no banks but one arena.
+    pub name: String,
+    /// The bytes that it has, `None` where no limit was given.
+    pub capacity_bytes: Option<u64>,
+    /// The bytes that the plan takes.
+    pub bytes: u64,
+}
+
+/// The time at which most bytes are live.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeakReport {
+    /// The position of the call in execution order, `None` before the first one.
+    pub call: Option<usize>,
+    /// The call's name, `None` before the first one.
+    pub name: Option<String>,
+    /// The bytes that are live.
+    pub bytes: u64,
+    /// The names of the buffers that are live, the largest first.
+    pub live: Vec<String>,
+}
+
+/// A buffer in the arena.
+#[derive(Clone, Debug, Serialize)]
+pub struct BufferReport {
+    /// The name in the exported program, or one made from it.
+    pub name: String,
+    /// The position of its bank.
+    pub bank: usize,
+    /// The offset into the bank.
+    pub offset_bytes: u64,
+    /// The size, rounded up to the alignment.
+    pub size_bytes: u64,
+    /// The first time at which it is live: 0 is before the first call, `n` is during the `n`th call.
+    pub first: usize,
+    /// The last time at which it is live.
+    pub last: usize,
+    /// The operand over which it is written.
+    pub over: Option<String>,
+}
+
+impl MemoryReport {
+    /// The report of a plan.
+    pub fn new(program: &Lowered, plan: &MemoryPlan) -> Self {
+        let name = |id: BufferId| program.buffer(id).name.clone();
+        let calls = program.calls.len();
+        let time = plan.peak_time(calls);
+        let mut live: Vec<&Placement> =
+            plan.placements.iter().filter(|it| it.first <= time && time <= it.last).collect();
+        live.sort_by_key(|it| std::cmp::Reverse(it.size_bytes));
+        let call = time.checked_sub(1);
+        let mut placements = plan.placements.clone();
+        placements.sort_by_key(|it| (it.bank, it.offset_bytes, it.first, it.buffer));
+        MemoryReport {
+            arena_bytes: plan.arena_bytes,
+            lower_bound_bytes: plan.lower_bound_bytes,
+            gap_bytes: plan.arena_bytes.saturating_sub(plan.lower_bound_bytes),
+            proven: plan.proven,
+            schedule_proven: plan.schedule_proven,
+            alignment: ALIGNMENT,
+            banks: plan
+                .banks
+                .iter()
+                .map(|bank| BankReport {
+                    name: bank.name.clone(),
+                    capacity_bytes: bank.capacity_bytes,
+                    bytes: bank.bytes,
+                })
+                .collect(),
+            peak: PeakReport {
+                call,
+                name: call.map(|call| program.calls[call].name.clone()),
+                bytes: plan.live_bytes(calls).get(time).copied().unwrap_or(0),
+                live: live.into_iter().map(|it| name(it.buffer)).collect(),
+            },
+            buffers: placements
+                .into_iter()
+                .map(|it| BufferReport {
+                    name: name(it.buffer),
+                    bank: it.bank,
+                    offset_bytes: it.offset_bytes,
+                    size_bytes: it.size_bytes,
+                    first: it.first,
+                    last: it.last,
+                    over: it.over.map(name),
+                })
+                .collect(),
+            lent: plan.lent.iter().map(|id| name(*id)).collect(),
+        }
+    }
 }
 
 /// An input or output.
@@ -96,7 +217,7 @@ pub struct FloatOperator {
 impl Report {
     /// The report of a compilation.
     pub fn new(compiled: &Compiled) -> Self {
-        let Compiled { target, lowered, plan, pte, .. } = compiled;
+        let Compiled { target, scheduled: lowered, plan, pte, .. } = compiled;
         let operators: Vec<OperatorReport> = lowered
             .calls
             .iter()
@@ -122,6 +243,7 @@ impl Report {
             constant_bytes: constants.map(|buffer| buffer.size_bytes()).sum(),
             arena_bytes: plan.arena_bytes,
             arena_lower_bound_bytes: plan.lower_bound_bytes,
+            memory: MemoryReport::new(lowered, plan),
             state_bytes: 4 * lowered
                 .calls
                 .iter()

@@ -116,8 +116,8 @@ fn compare(ours: &Lowered, theirs: &Value) -> Vec<String> {
             .map(|argument| described.describe(argument))
             .collect();
         for (position, (found, expected)) in arguments.list.iter().zip(&expected).enumerate() {
-            let name = kind.argument_names()[position];
-            if found != expected && !(name == "bias" && found == "null" && is_zero(expected)) {
+            if found != expected {
+                let name = kind.argument_names()[position];
                 differences
                     .push(format!("call {index} {target} `{name}`: {found} instead of {expected}"));
             }
@@ -131,16 +131,6 @@ fn compare(ours: &Lowered, theirs: &Value) -> Vec<String> {
         }
     }
     differences
-}
-
-/// Whether a description is that of a constant row of zeros: upstream writes a linear layer's bias of zeros, we leave it out.
-fn is_zero(described: &str) -> bool {
-    let count = described.strip_prefix("constant int32[").and_then(|rest| rest.split_once(']'));
-    let count = count.and_then(|(count, _)| count.parse::<u32>().ok());
-    count.is_some_and(|count| {
-        let zeros = vec![0; count as usize * size_of::<i32>()];
-        described == constant(DType::I32, &[count], &hex(&Sha256::digest(zeros)))
-    })
 }
 
 /// For each activation, who computes it.

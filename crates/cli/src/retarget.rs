@@ -61,7 +61,14 @@ struct Rewritten {
 fn rewritten(lifted: &Lifted, target: Target) -> Result<Rewritten, String> {
     let mut program = lifted.program.clone();
     let changes = convert(&mut program, target.isa()).map_err(|error| error.to_string())?;
-    let finished = finish(&program, target).map_err(|error| error.to_string())?;
+    if lifted.named_banks.is_empty() && lifted.planned_bytes.len() > 2 {
+        let count = lifted.planned_bytes.len() - 1;
+        return Err(format!(
+            "its memory is planned in {count} buffers, and the file does not say what each of them may hold"
+        ));
+    }
+    let options = lifted.plan_options();
+    let finished = finish(&program, target, &options).map_err(|error| error.to_string())?;
     Ok(Rewritten { finished, changes })
 }
 

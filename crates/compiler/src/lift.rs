@@ -13,8 +13,10 @@
 mod arguments;
 mod memory;
 
-use crate::emit::INPUT_NAMES_KEY;
-use crate::lowered::{BufferId, Call, Lowered};
+use crate::emit::{BANKS_KEY, INPUT_NAMES_KEY};
+use crate::lowered::{BufferId, BufferKind, Call, Lowered};
+use crate::plan::{Bank, PlanOptions};
+use crate::report::BankReport;
 use cortado_contract::ops::OperatorKind;
 use cortado_contract::stamp::{self, StampError, TargetStamp};
 use cortado_pte::owned::{Instruction, Plan, Program};
@@ -34,6 +36,8 @@ pub struct Lifted {
     pub places: Vec<Option<Place>>,
     /// The size of each planned memory; entry 0 is reserved.
     pub planned_bytes: Vec<u64>,
+    /// The banks that the memory was planned for, one per planned memory; empty where it is one arena, or the file does not say.
+    pub named_banks: Vec<Bank>,
     /// Operands of one call that share memory although the call writes one of them.
     pub overlaps: Vec<Overlap>,
     /// The keys of named data that is not Cortado's.
@@ -115,7 +119,14 @@ pub fn lift(file: &[u8]) -> Result<Lifted, LiftError> {
         });
     }
     lifter.outputs()?;
-    let is_other = |key: &str| key != stamp::KEY && key != INPUT_NAMES_KEY;
+    let is_other = |key: &str| ![stamp::KEY, INPUT_NAMES_KEY, BANKS_KEY].contains(&key);
+    let banks = owned.named(BANKS_KEY).map(banks).transpose()?.unwrap_or_default();
+    if !banks.is_empty() && banks.len() + 1 != plan.non_const_buffer_sizes.len() {
+        return Err(LiftError::Unsupported(format!(
+            "the program names {} banks and has another number of planned buffers",
+            banks.len()
+        )));
+    }
     let other_named_data = owned
         .named_data
         .iter()
@@ -125,7 +136,19 @@ pub fn lift(file: &[u8]) -> Result<Lifted, LiftError> {
     let planned_bytes =
         plan.non_const_buffer_sizes.iter().map(|size| u64::try_from(*size).unwrap_or(0)).collect();
     let memory::Lifter { program, places, overlaps, .. } = lifter;
-    Ok(Lifted { program, stamp, places, planned_bytes, overlaps, other_named_data })
+    let named_banks = banks;
+    Ok(Lifted { program, stamp, places, planned_bytes, named_banks, overlaps, other_named_data })
+}
+
+/// The banks in the named data of [`BANKS_KEY`].
+fn banks(data: &[u8]) -> Result<Vec<Bank>, LiftError> {
+    let bank = |line: &str| {
+        let (name, bytes) = line.rsplit_once('=')?;
+        Some(Bank { name: name.to_owned(), capacity_bytes: bytes.parse().ok()? })
+    };
+    let text = std::str::from_utf8(data).ok();
+    let banks = text.and_then(|text| text.lines().map(bank).collect::<Option<Vec<_>>>());
+    banks.ok_or_else(|| LiftError::Unsupported("the names of its banks cannot be read".to_owned()))
 }
 
 /// The operator and the arguments of every instruction; the repeated result is left out.
@@ -202,6 +225,35 @@ fn short_name(kind: OperatorKind) -> &'static str {
 }
 
 impl Lifted {
+    /// The planned buffers.
+    pub fn banks(&self) -> Vec<BankReport> {
+        let sizes = self.planned_bytes.iter().skip(1).enumerate();
+        sizes
+            .map(|(index, bytes)| {
+                let named = self.named_banks.get(index);
+                BankReport {
+                    name: named.map_or(String::new(), |bank| bank.name.clone()),
+                    capacity_bytes: named.map(|bank| bank.capacity_bytes),
+                    bytes: *bytes,
+                }
+            })
+            .collect()
+    }
+
+    /// How to plan the program's memory once more: for the same banks, with the caller's memory where the file has it.
+    pub fn plan_options(&self) -> PlanOptions {
+        let is_lent = |id: &BufferId| {
+            let storage = self.program.storage(*id);
+            let is_activation = matches!(self.program.buffer(storage).kind, BufferKind::Activation);
+            is_activation && self.places.get(storage.0).copied().flatten().is_none()
+        };
+        PlanOptions {
+            banks: self.named_banks.clone(),
+            lend_inputs: self.program.inputs.iter().any(is_lent),
+            lend_outputs: self.program.outputs.iter().any(is_lent),
+            ..PlanOptions::default()
+        }
+    }
     /// The sum of all planned memories.
     pub fn arena_bytes(&self) -> u64 {
         self.planned_bytes.iter().skip(1).sum()
@@ -212,6 +264,3 @@ impl Lifted {
         self.places.get(self.program.storage(id).0).copied().flatten()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -71,7 +71,7 @@ pub struct MemoryReport {
 }
 
 /// A bank of memory.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BankReport {
     /// The name; empty where there are no banks but one arena.
     pub name: String,

@@ -21,7 +21,7 @@ fn our_files_are_retargeted_byte_for_byte() {
                     lift(file).unwrap_or_else(|error| panic!("{model} {}: {error}", from.0));
                 let target = Target::new(to.1);
                 retarget(&mut lifted.program, target.isa()).unwrap();
-                let made = finish(&lifted.program, target, &Default::default()).unwrap().pte;
+                let made = finish(&lifted.program, target, &lifted.plan_options()).unwrap().pte;
                 if made != *expected {
                     problems.push(format!("{model}: {} to {}", from.0, to.0));
                 }
@@ -44,7 +44,7 @@ fn there_and_back_again_is_the_same_file() {
             let mut lifted = lift(&bytes).unwrap();
             let target = Target::new(cpu);
             retarget(&mut lifted.program, target.isa()).unwrap();
-            bytes = finish(&lifted.program, target, &Default::default()).unwrap().pte;
+            bytes = finish(&lifted.program, target, &lifted.plan_options()).unwrap().pte;
         }
         assert!(bytes == file, "{model}");
     }

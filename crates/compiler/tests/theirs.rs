@@ -71,7 +71,7 @@ fn they_are_retargeted_without_a_change_of_results() {
             let mut lifted = lift(&file).unwrap();
             let target = Target::new(cpu);
             retarget(&mut lifted.program, target.isa()).unwrap();
-            let made = finish(&lifted.program, target).unwrap().pte;
+            let made = finish(&lifted.program, target, &lifted.plan_options()).unwrap().pte;
             if made.len() >= file.len() {
                 problems.push(format!(
                     "{model} for {made_for} is no smaller for {cpu}: {} bytes, was {}",

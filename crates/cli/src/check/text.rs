@@ -5,6 +5,7 @@ use cortado_compiler::judge::dead::Dead;
 use cortado_compiler::judge::forms::Term;
 use cortado_compiler::judge::memory::{Alive, Memory};
 use cortado_compiler::judge::upstream::{Outcome, Verdict};
+use cortado_compiler::report::BankReport;
 use std::fmt::{self, Write};
 
 /// Findings of one kind that are written out; of more the rest is only counted.
@@ -112,11 +113,28 @@ fn write_sizes(out: &mut String, findings: &Findings) -> fmt::Result {
         writeln!(out, "  planned memory  {bytes} bytes")?;
     }
     if let Some(memory) = &findings.memory {
-        let Memory { lower_bound_bytes, cortado_bytes, peak_instruction, alive_at_peak, .. } =
-            memory;
+        let Memory {
+            lower_bound_bytes,
+            gap_bytes,
+            proven,
+            cortado_bytes,
+            banks,
+            peak_instruction,
+            alive_at_peak,
+            ..
+        } = memory;
+        for BankReport { name, capacity_bytes, bytes } in banks.iter().filter(|_| banks.len() > 1) {
+            let of = capacity_bytes.map_or(String::new(), |bytes| format!(" of {bytes}"));
+            writeln!(out, "                  bank {name}: {bytes} bytes{of}")?;
+        }
         writeln!(
             out,
-            "                  no plan can need less than {lower_bound_bytes}; Cortado's needs {cortado_bytes}"
+            "                  lower bound {lower_bound_bytes}, gap {gap_bytes} ({}); Cortado's plan needs {cortado_bytes}",
+            if *proven {
+                "proven: no plan of this order of calls needs less"
+            } else {
+                "not proven"
+            }
         )?;
         let when = match peak_instruction {
             Some(index) => format!("during instruction {index}"),

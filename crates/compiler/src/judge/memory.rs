@@ -2,7 +2,8 @@
 
 use crate::finish::canonical;
 use crate::lift::Lifted;
-use crate::plan::{MemoryPlan, Placement, plan};
+use crate::plan::{PlanOptions, plan};
+use crate::report::{BankReport, MemoryReport};
 use serde::Serialize;
 
 /// Planned memory, in bytes.
@@ -10,10 +11,17 @@ use serde::Serialize;
 pub struct Memory {
     /// What the file plans.
     pub planned_bytes: u64,
-    /// No plan of the calls can need less: what is alive at one time, each tensor rounded up to 16 bytes.
+    /// No plan of the calls in their order can need less: what is alive at one time, each tensor rounded up to 16 bytes, and results
+    /// written over operands where they can be.
     pub lower_bound_bytes: u64,
-    /// What Cortado plans for the same calls.
+    /// What is planned above the bound.
+    pub gap_bytes: u64,
+    /// Whether it is certain that no plan of the calls in their order needs less than the file's.
+    pub proven: bool,
+    /// What Cortado plans for the same calls in the same order.
     pub cortado_bytes: u64,
+    /// The planned buffers: one arena, or banks.
+    pub banks: Vec<BankReport>,
     /// The call during which most is alive, `null` in a program without calls.
     pub peak_instruction: Option<usize>,
     /// The tensors that are alive then, the largest first.
@@ -32,25 +40,28 @@ pub struct Alive {
 /// Judges a file's memory.
 pub fn memory(lifted: &Lifted) -> Memory {
     let program = canonical(&lifted.program);
-    let plan = plan(&program);
-    let is_alive =
-        |placement: &&Placement, time: usize| placement.first <= time && time <= placement.last;
-    let alive = |time: usize| plan.placements.iter().filter(move |it| is_alive(it, time));
-    let peak = (0..=program.calls.len())
-        .max_by_key(|time| (alive(*time).map(|it| it.size_bytes).sum::<u64>(), usize::MAX - time));
-    let mut alive_at_peak: Vec<Alive> = peak
-        .into_iter()
-        .flat_map(alive)
-        .map(|it| Alive { name: program.buffer(it.buffer).name.clone(), bytes: it.size_bytes })
-        .filter(|it| it.bytes > 0)
-        .collect();
-    alive_at_peak.sort_by(|a, b| b.bytes.cmp(&a.bytes));
-    let MemoryPlan { arena_bytes, lower_bound_bytes, .. } = plan;
+    // The banks do not matter for what the tensors need.
+    let options = PlanOptions { banks: Vec::new(), ..lifted.plan_options() };
+    let Ok(plan) = plan(&program, &options) else {
+        unreachable!("an arena without a limit holds any program")
+    };
+    let report = MemoryReport::new(&program, &plan);
+    let planned_bytes = lifted.arena_bytes();
+    let bytes = |name: &String| {
+        let buffer = report.buffers.iter().find(|buffer| buffer.name == *name);
+        buffer.map_or(0, |buffer| buffer.size_bytes)
+    };
+    let alive =
+        report.peak.live.iter().map(|name| Alive { name: name.clone(), bytes: bytes(name) });
     Memory {
-        planned_bytes: lifted.arena_bytes(),
-        lower_bound_bytes,
-        cortado_bytes: arena_bytes,
-        peak_instruction: peak.and_then(|time| time.checked_sub(1)),
-        alive_at_peak,
+        planned_bytes,
+        lower_bound_bytes: plan.lower_bound_bytes,
+        gap_bytes: planned_bytes.saturating_sub(plan.lower_bound_bytes),
+        proven: planned_bytes <= plan.lower_bound_bytes
+            || plan.proven && planned_bytes <= plan.arena_bytes,
+        cortado_bytes: plan.arena_bytes,
+        banks: lifted.banks(),
+        peak_instruction: report.peak.call,
+        alive_at_peak: alive.filter(|it| it.bytes > 0).collect(),
     }
 }

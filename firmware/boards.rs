@@ -8,8 +8,10 @@ use cortado_contract::{Cpu, Isa};
 /// A board: what the image and the emulator must know of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Board {
-    /// The name of the emulated machine (`qemu-system-arm -machine`), which is also the board's name here.
+    /// The board's name here.
     pub name: &'static str,
+    /// The name of the emulated machine (`qemu-system-arm -machine`).
+    pub machine: &'static str,
     /// The Cargo feature of the firmware that chooses this board.
     pub feature: &'static str,
     /// The core.
@@ -66,6 +68,7 @@ pub const COMMAND_LINE_BYTES_MAX: usize = 512;
 pub const BOARDS: &[Board] = &[
     Board {
         name: "microbit",
+        machine: "microbit",
         feature: "board-microbit",
         cpu: Cpu::M0,
         cpuid_part: 0xc20,
@@ -77,6 +80,7 @@ pub const BOARDS: &[Board] = &[
     },
     Board {
         name: "mps2-an385",
+        machine: "mps2-an385",
         feature: "board-an385",
         cpu: Cpu::M3,
         cpuid_part: 0xc23,
@@ -85,6 +89,7 @@ pub const BOARDS: &[Board] = &[
     },
     Board {
         name: "mps2-an386",
+        machine: "mps2-an386",
         feature: "board-an386",
         cpu: Cpu::M4,
         cpuid_part: 0xc24,
@@ -93,6 +98,7 @@ pub const BOARDS: &[Board] = &[
     },
     Board {
         name: "mps2-an500",
+        machine: "mps2-an500",
         feature: "board-an500",
         cpu: Cpu::M7,
         cpuid_part: 0xc27,
@@ -101,6 +107,7 @@ pub const BOARDS: &[Board] = &[
     },
     Board {
         name: "mps2-an505",
+        machine: "mps2-an505",
         feature: "board-an505",
         cpu: Cpu::M33,
         cpuid_part: 0xd21,
@@ -112,6 +119,7 @@ pub const BOARDS: &[Board] = &[
     },
     Board {
         name: "mps3-an547",
+        machine: "mps3-an547",
         feature: "board-an547",
         cpu: Cpu::M55,
         cpuid_part: 0xd22,
@@ -122,6 +130,18 @@ pub const BOARDS: &[Board] = &[
         stack_bytes: 64 * KIB,
     },
 ];
+
+/// Stands for an M0 with the memory that the small boards lack: an M3, which executes an M0's code as it is. Instructions are
+/// counted on it; what the code needs of the core besides that is tried on a real M0.
+pub const LARGE_M0: &Board = &Board {
+    name: "mps2-an385-v6m",
+    machine: "mps2-an385",
+    feature: "board-an385-v6m",
+    cpu: Cpu::M0,
+    cpuid_part: 0xc23,
+    program: ProgramPlace::Own(Region { start: 0x2100_0000, bytes: 16 * MIB }),
+    ..MPS2
+};
 
 impl Board {
     /// The board of this name.
@@ -158,6 +178,7 @@ const MIB: u32 = 1024 * KIB;
 /// What the MPS2 boards of Armv7-M share.
 const MPS2: Board = Board {
     name: "",
+    machine: "",
     feature: "",
     cpu: Cpu::M3,
     cpuid_part: 0,

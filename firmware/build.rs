@@ -8,7 +8,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use boards::{BOARDS, Board, ProgramPlace, Region};
+use boards::{BOARDS, Board, LARGE_M0, ProgramPlace, Region};
 use cortado_contract::{Cpu, Isa, Target};
 
 fn main() {
@@ -26,7 +26,8 @@ fn main() {
 /// The board and the instruction set that the features choose, checked against each other and the compiler's
 /// target.
 fn choose() -> Result<(&'static Board, Target), String> {
-    let board = the_one("a board", BOARDS.iter().map(|board| (board.feature.to_owned(), board)))?;
+    let boards = BOARDS.iter().chain([LARGE_M0]);
+    let board = the_one("a board", boards.map(|board| (board.feature.to_owned(), board)))?;
     let isa =
         the_one("an instruction set", Isa::ALL.into_iter().map(|isa| (format!("isa-{isa}"), isa)))?;
     let target = Target::with_isa(board.cpu, isa).map_err(|error| {

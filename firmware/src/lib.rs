@@ -7,6 +7,8 @@
 #![no_std]
 
 pub mod arguments;
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod board;
 #[cfg(feature = "cases")]
 pub mod cases;

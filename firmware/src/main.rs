@@ -30,9 +30,11 @@ fn run(arguments: Arguments<'_>) -> u8 {
         Some("sweep") => cortado_firmware::cases::sweep(),
         #[cfg(feature = "cases")]
         Some("golden") => cortado_firmware::cases::golden(arguments),
+        #[cfg(feature = "bench")]
+        Some("bench") => cortado_firmware::bench::run(arguments),
         Some(task) => {
             println!(
-                "unknown task {task}; there are selftest and execute, and with the feature `cases` sweep and golden"
+                "unknown task {task}; there are selftest and execute, with the feature `cases` sweep and golden, and with `bench` bench"
             );
             2
         }

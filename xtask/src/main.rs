@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
 mod fixtures;
 mod interop;
@@ -36,6 +37,9 @@ enum Verb {
         #[arg(long)]
         full: bool,
     },
+    /// Count instructions, beside what CMSIS-NN and ExecuTorch need for the same
+    #[command(subcommand)]
+    Bench(bench::Subject),
     /// Run every model of testdata/models on the host and on emulated boards
     Models,
     /// Hold files of ours against ExecuTorch's own reader, runtime and files (skipped where its Python package is absent)
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
             .map_err(|e| e.to_string()),
         Verb::Demo => demo::run(),
         Verb::Test { full } => test::run(full),
+        Verb::Bench(subject) => bench::run(&subject),
         Verb::Models => models::run(),
         Verb::Interop { python, theirs } => interop::run(&python, theirs.as_deref()),
     };

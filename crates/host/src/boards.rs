@@ -6,6 +6,7 @@
 #[path = "../../../firmware/boards.rs"]
 mod table;
 
+mod code;
 mod emulator;
 mod image;
 mod program;
@@ -17,10 +18,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use {
+    code::Code,
     emulator::{Run, RunOutput},
     image::{Content, Image, Profile},
     program::{BoardProgram, BoardRefusal, BoardRun, Measured},
-    table::{BOARDS, Board, COMMAND_LINE_BYTES_MAX, CodeGeneration, ProgramPlace, Region},
+    table::{
+        BOARDS, Board, COMMAND_LINE_BYTES_MAX, CodeGeneration, LARGE_M0, ProgramPlace, Region,
+    },
     tools::Tools,
 };
 

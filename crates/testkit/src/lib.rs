@@ -10,6 +10,7 @@
 #[cfg(feature = "host")]
 extern crate std;
 
+pub mod bench;
 pub mod golden;
 pub mod random;
 pub mod suite;

@@ -49,7 +49,7 @@ impl Tools {
         let mut command = self.qemu.command();
         command
             .current_dir(run.directory)
-            .args(["-machine", image.board.name, "-icount", "shift=0"])
+            .args(["-machine", image.board.machine, "-icount", "shift=0"])
             .args(["-display", "none", "-monitor", "none", "-serial", "none", "-parallel", "none"])
             .args(["-chardev", "stdio,id=console,signal=off"])
             .arg("-kernel")

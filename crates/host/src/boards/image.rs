@@ -37,6 +37,8 @@ pub enum Content {
     Runner,
     /// Run programs and the testkit's kernel cases.
     Cases,
+    /// Run programs and count the instructions of single layers.
+    Bench,
 }
 
 impl Content {
@@ -44,6 +46,7 @@ impl Content {
         match self {
             Content::Runner => "",
             Content::Cases => ",cases",
+            Content::Bench => ",bench",
         }
     }
 
@@ -51,6 +54,7 @@ impl Content {
         match self {
             Content::Runner => "runner",
             Content::Cases => "cases",
+            Content::Bench => "bench",
         }
     }
 }
@@ -154,7 +158,7 @@ impl Board {
     /// How an image for this board is best optimised.
     pub fn profile(&self, content: Content) -> Profile {
         let fits = match content {
-            Content::Runner => self.flash.bytes > SMALL_FLASH_BYTES,
+            Content::Runner | Content::Bench => self.flash.bytes > SMALL_FLASH_BYTES,
             Content::Cases => self.flash.bytes > MEDIUM_FLASH_BYTES,
         };
         if fits { Profile::Release } else { Profile::Small }

@@ -1,0 +1,135 @@
+//! What code of an image belongs to a function: it and everything that it calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
+
+use super::{BoardError, Image};
+
+/// The functions of an image and their calls.
+#[derive(Clone, Debug)]
+pub struct Code {
+    functions: BTreeMap<u32, Function>,
+}
+
+#[derive(Clone, Debug)]
+struct Function {
+    name: String,
+    bytes: u32,
+    /// The addresses of functions that it calls or jumps to.
+    calls: Vec<u32>,
+}
+
+impl Image {
+    /// The functions of the image.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn code(&self) -> Result<Code, BoardError> {
+        let bytes = fs::read(&self.path).map_err(BoardError::io("read", &self.path))?;
+        let bad = |reason: String| BoardError::BadImage { path: self.path.clone(), reason };
+        let file = object::File::parse(&*bytes).map_err(|error| bad(error.to_string()))?;
+        let mut functions = BTreeMap::new();
+        for symbol in file.symbols() {
+            if symbol.kind() != SymbolKind::Text || symbol.size() == 0 {
+                continue;
+            }
+            // The lowest bit of a function's address says Thumb.
+            let start = symbol.address() & !1;
+            let body = file
+                .sections()
+                .find_map(|section| section.data_range(start, symbol.size()).ok().flatten());
+            let name = symbol.name().unwrap_or_default().to_owned();
+            let calls = calls(start as u32, body.unwrap_or_default());
+            functions.insert(start as u32, Function { name, bytes: symbol.size() as u32, calls });
+        }
+        Ok(Code { functions })
+    }
+}
+
+impl Code {
+    /// The bytes of all functions in whose names one of `roots` occurs, together with all that they call: code and the constants
+    /// between it, but no tables elsewhere. `None` when a root is no function.
+    pub fn closure_bytes(&self, roots: &[&str]) -> Option<u32> {
+        let mut open = Vec::new();
+        for root in roots {
+            let found = self.functions.iter().filter(|(_, function)| function.name.contains(root));
+            let before = open.len();
+            open.extend(found.map(|(start, _)| *start));
+            if open.len() == before {
+                return None;
+            }
+        }
+        let mut reached = BTreeSet::new();
+        while let Some(start) = open.pop() {
+            if let Some(function) = self.functions.get(&start)
+                && reached.insert(start)
+            {
+                open.extend(&function.calls);
+            }
+        }
+        Some(reached.iter().map(|start| self.functions[start].bytes).sum())
+    }
+}
+
+/// Where `BL` and `B.W` of a function's body go to. Constants between the code may look like either; such a target is hardly ever
+/// a function's start.
+fn calls(start: u32, body: &[u8]) -> Vec<u32> {
+    let halfwords: Vec<u32> = body
+        .chunks_exact(2)
+        .map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]])))
+        .collect();
+    let mut targets = Vec::new();
+    for (index, pair) in halfwords.windows(2).enumerate() {
+        let (first, second) = (pair[0], pair[1]);
+        // Encodings T4 of B and T1 of BL, Armv7-M Architecture Reference Manual, A7.7.12 and A7.7.18.
+        if first >> 11 != 0b11110
+            || second >> 12 & 0b1101 != 0b1001 && second >> 12 & 0b1101 != 0b1101
+        {
+            continue;
+        }
+        let sign = first >> 10 & 1;
+        let i1 = !(second >> 13 & 1 ^ sign) & 1;
+        let i2 = !(second >> 11 & 1 ^ sign) & 1;
+        let offset =
+            (sign << 24 | i1 << 23 | i2 << 22 | (first & 0x3ff) << 12 | (second & 0x7ff) << 1)
+                .wrapping_shl(7) as i32
+                >> 7;
+        targets.push((start + 2 * index as u32 + 4).wrapping_add_signed(offset));
+    }
+    targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_are_followed() {
+        // bl +0x10, then b.w -0x100, at 0x1000: targets count from the instruction's address and 4.
+        let body = [0x00, 0xf0, 0x06, 0xf8, 0xff, 0xf7, 0x7e, 0xbf];
+        assert_eq!(calls(0x1000, &body), [0x1010, 0x1004 + 4 - 0x104]);
+        assert!(calls(0, &[0x00, 0xbf, 0x70, 0x47]).is_empty());
+    }
+
+    #[test]
+    fn what_is_called_counts_once() {
+        let function = |name: &str, bytes, calls: &[u32]| Function {
+            name: name.to_owned(),
+            bytes,
+            calls: calls.to_vec(),
+        };
+        let functions = BTreeMap::from([
+            (0, function("kernel::a", 10, &[8, 100])),
+            (8, function("shared", 5, &[0])),
+            (100, function("deep", 3, &[])),
+            (200, function("kernel::b", 7, &[8])),
+            (300, function("other", 1000, &[])),
+        ]);
+        let code = Code { functions };
+        assert_eq!(code.closure_bytes(&["kernel::a"]), Some(18));
+        assert_eq!(code.closure_bytes(&["kernel::a", "kernel::b"]), Some(25));
+        assert_eq!(code.closure_bytes(&["nothing"]), None);
+    }
+}

@@ -227,26 +227,27 @@ impl Kernels {
     }
 
     /// The contract's references, with the constant form of an instruction set.
+    #[allow(clippy::unit_arg, reason = "references refuse nothing and return nothing")]
     pub fn reference(form: ConstantForm) -> Kernels {
         Kernels {
             form,
-            conv: |a, b, c, d, e| done(quantized_conv2d::reference(a, b, c, d, e)),
-            depthwise: |a, b, c, d, e| done(quantized_depthwise_conv2d::reference(a, b, c, d, e)),
+            conv: |a, b, c, d, e| Some(quantized_conv2d::reference(a, b, c, d, e)),
+            depthwise: |a, b, c, d, e| Some(quantized_depthwise_conv2d::reference(a, b, c, d, e)),
             transpose_conv: |a, b, c, d, e| {
-                done(quantized_transpose_conv2d::reference(a, b, c, d, e))
+                Some(quantized_transpose_conv2d::reference(a, b, c, d, e))
             },
-            linear: |a, b, c, d, e| done(quantized_linear::reference(a, b, c, d, e)),
-            batch_matmul: |a, b, c, d, e| done(quantized_batch_matmul::reference(a, b, c, d, e)),
-            softmax: |a, b, c, d| done(softmax::reference(a, b, SoftmaxResult::Standard, c, d)),
-            add: |a, b, c, d, e| done(quantized_add::reference(a, b, c, d, e)),
-            mul: |a, b, c, d, e| done(quantized_mul::reference(a, b, c, d, e)),
-            avg_pool: |a, b, c, d| done(quantized_avg_pool2d::reference(a, b, c, d)),
-            max_pool: |a, b, c, d| done(quantized_max_pool2d::reference(a, b, c, d)),
+            linear: |a, b, c, d, e| Some(quantized_linear::reference(a, b, c, d, e)),
+            batch_matmul: |a, b, c, d, e| Some(quantized_batch_matmul::reference(a, b, c, d, e)),
+            softmax: |a, b, c, d| Some(softmax::reference(a, b, SoftmaxResult::Standard, c, d)),
+            add: |a, b, c, d, e| Some(quantized_add::reference(a, b, c, d, e)),
+            mul: |a, b, c, d, e| Some(quantized_mul::reference(a, b, c, d, e)),
+            avg_pool: |a, b, c, d| Some(quantized_avg_pool2d::reference(a, b, c, d)),
+            max_pool: |a, b, c, d| Some(quantized_max_pool2d::reference(a, b, c, d)),
             gather: |out_tensor, gather, input, out| {
                 let strides = strided::strides(out_tensor);
-                done(strided::reference(out_tensor.shape(), gather, &strides, 1, input, out))
+                Some(strided::reference(out_tensor.shape(), gather, &strides, 1, input, out))
             },
-            pad: |frame, input, out| done(pad::reference(frame, &[PAD_VALUE], input, out)),
+            pad: |frame, input, out| Some(pad::reference(frame, &[PAD_VALUE], input, out)),
             quantize: |input, inverse_scale, zero_point, out| {
                 for (out, input) in out.iter_mut().zip(input) {
                     let range = Activation::INT8;
@@ -289,11 +290,6 @@ impl Kernels {
             Operation::Dequantize => subject.dequantize(self, layer),
         }
     }
-}
-
-/// A reference refuses nothing.
-fn done((): ()) -> Option<()> {
-    Some(())
 }
 
 /// What padding is filled with.

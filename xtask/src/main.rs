@@ -40,6 +40,12 @@ enum Verb {
     /// Count instructions, beside what CMSIS-NN and ExecuTorch need for the same
     #[command(subcommand)]
     Bench(bench::Subject),
+    /// Run the kernels' cases on emulated boards, with every instruction set that their cores can have
+    Cases {
+        /// Only on this board, such as mps3-an547
+        #[arg(long)]
+        board: Option<String>,
+    },
     /// Run every model of testdata/models on the host and on emulated boards
     Models,
     /// Hold files of ours against ExecuTorch's own reader, runtime and files (skipped where its Python package is absent)
@@ -61,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Demo => demo::run(),
         Verb::Test { full } => test::run(full),
         Verb::Bench(subject) => bench::run(&subject),
+        Verb::Cases { board } => on_boards::run_cases(board.as_deref()),
         Verb::Models => models::run(),
         Verb::Interop { python, theirs } => interop::run(&python, theirs.as_deref()),
     };

@@ -30,6 +30,24 @@ pub(crate) fn run(tools: &Tools, tally: &mut Tally) -> Result<(), String> {
         .map_err(|error| format!("cannot remove {}: {error}", folder.display()))
 }
 
+/// Runs the testkit's cases on one board, or on all of them.
+pub(crate) fn run_cases(board: Option<&str>) -> Result<(), String> {
+    let tools = Tools::ensure().map_err(|error| error.to_string())?;
+    let folder = std::env::temp_dir().join(format!("cortado-cases-{}", std::process::id()));
+    fs::create_dir_all(&folder)
+        .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    let streams = golden_streams(&folder)?;
+    let mut tally = Tally::default();
+    for board in BOARDS.iter().filter(|known| board.is_none_or(|name| name == known.name)) {
+        for isa in board.cpu.allowed_isas() {
+            cases(&tools, board, isa, &streams, &mut tally).map_err(|error| error.to_string())?;
+        }
+    }
+    fs::remove_dir_all(&folder)
+        .map_err(|error| format!("cannot remove {}: {error}", folder.display()))?;
+    tally.finish()
+}
+
 /// The golden vectors, a stream for each file: a small board has no room for all of them at a time.
 fn golden_streams(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let golden = root().join("testdata/golden");

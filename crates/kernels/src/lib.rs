@@ -21,6 +21,7 @@ pub mod generic;
 pub mod memory;
 pub mod micro;
 pub mod operand;
+pub mod tile;
 
 pub use generic::{Fault, LoadFailure, execute, load, state_words};
 pub use memory::{Location, Memory};

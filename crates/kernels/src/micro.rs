@@ -1,6 +1,7 @@
 //! The micro-operations that kernels are built from.
 
 use crate::memory::Element;
+use crate::tile::{Depthwise, Quad};
 use cortado_contract::Isa;
 use cortado_contract::ops::quantized_activation::{ENTRIES, entry_of};
 use cortado_contract::ops::quantized_add::AddParams;
@@ -66,6 +67,35 @@ pub trait Micro: Copy + 'static {
         }
         *accumulators = sums;
         Some(())
+    }
+
+    /// Computes four channels of `pixels` windows, see [`Quad::model`].
+    ///
+    /// `None` when a slice is too short.
+    fn multiply_quad(quad: &Quad<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
+        quad.model::<Self>(pixels, out)
+    }
+
+    /// Computes all channels of a rectangle of windows, see [`Depthwise::model`].
+    ///
+    /// `None` when a slice is too short.
+    fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
+        tile.model(0, out)
+    }
+
+    /// Copies as many bytes as both have.
+    #[inline(always)]
+    fn copy(source: &[i8], out: &mut [i8]) {
+        for (out, source) in out.iter_mut().zip(source) {
+            *out = *source;
+        }
+    }
+
+    /// Brings results into a range within that of `int8`.
+    fn clamp(out: &mut [i8], range: Activation) {
+        for out in out {
+            *out = range.clamp(i32::from(*out)) as i8;
+        }
     }
 
     /// `Σ_i values[i]`.

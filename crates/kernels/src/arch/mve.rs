@@ -6,7 +6,9 @@
 #![allow(unsafe_code, reason = "inline assembly")]
 
 use crate::micro::{Micro, cut_rows};
+use crate::tile::{Depthwise, Quad};
 use cortado_contract::Isa;
+use cortado_contract::quant::Activation;
 
 /// Cores with Helium.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,76 @@ impl Micro for Mve {
     }
 
     #[inline(always)]
+    fn multiply_quad(quad: &Quad<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
+        #[cfg(cortado_isa = "mve")]
+        if are_vectors(&quad.factors) && quad.depth > 0 {
+            return quad::multiply(quad, pixels, out);
+        }
+        quad.model::<Self>(pixels, out)
+    }
+
+    fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
+        #[cfg(cortado_isa = "mve")]
+        return depthwise::compute(tile, out);
+        #[cfg(not(cortado_isa = "mve"))]
+        tile.model(0, out)
+    }
+
+    #[inline(always)]
+    fn copy(source: &[i8], out: &mut [i8]) {
+        let length = source.len().min(out.len());
+        #[cfg(cortado_isa = "mve")]
+        // SAFETY: the tail-predicated loop reads and writes exactly `length` bytes, which both slices have.
+        unsafe {
+            core::arch::asm!(
+                "wlstp.8 lr, {count}, 2f",
+                "1:",
+                "vldrb.8 q0, [{source}], #16",
+                "vstrb.8 q0, [{out}], #16",
+                "letp lr, 1b",
+                "2:",
+                count = in(reg) length,
+                source = inout(reg) source.as_ptr() => _,
+                out = inout(reg) out.as_mut_ptr() => _,
+                out("lr") _, out("q0") _,
+                options(nostack),
+            );
+        }
+        #[cfg(not(cortado_isa = "mve"))]
+        if let (Some(out), Some(source)) = (out.get_mut(..length), source.get(..length)) {
+            out.copy_from_slice(source);
+        }
+    }
+
+    fn clamp(out: &mut [i8], range: Activation) {
+        #[cfg(cortado_isa = "mve")]
+        // SAFETY: the tail-predicated loop reads and writes exactly `out.len()` bytes of `out`.
+        unsafe {
+            core::arch::asm!(
+                "vdup.8 q1, {min}",
+                "vdup.8 q2, {max}",
+                "wlstp.8 lr, {count}, 2f",
+                "1:",
+                "vldrb.8 q0, [{out}]",
+                "vmax.s8 q0, q0, q1",
+                "vmin.s8 q0, q0, q2",
+                "vstrb.8 q0, [{out}], #16",
+                "letp lr, 1b",
+                "2:",
+                count = in(reg) out.len(),
+                out = inout(reg) out.as_mut_ptr() => _,
+                min = in(reg) range.min, max = in(reg) range.max,
+                out("lr") _, out("q0") _, out("q1") _, out("q2") _,
+                options(nostack),
+            );
+        }
+        #[cfg(not(cortado_isa = "mve"))]
+        for out in out {
+            *out = range.clamp(i32::from(*out)) as i8;
+        }
+    }
+
+    #[inline(always)]
     fn sum(values: &[i8]) -> i32 {
         #[cfg(cortado_isa = "mve")]
         {
@@ -65,6 +137,20 @@ impl Micro for Mve {
         super::model::vaddva_s8(values)
     }
 }
+
+/// Whether the assembly loops rescale by these factors as [`Requantize::apply`] does: they shift to the right, and round a tie
+/// away from zero whatever the shift; a product with 0 has no ties.
+///
+/// [`Requantize::apply`]: cortado_contract::quant::Requantize::apply
+#[cfg_attr(not(cortado_isa = "mve"), allow(dead_code, reason = "the models take any factors"))]
+fn are_vectors(factors: &[cortado_contract::quant::Requantize]) -> bool {
+    factors.iter().all(|factor| factor.shift < 0 || factor.multiplier == 0 && factor.shift == 0)
+}
+
+#[cfg(cortado_isa = "mve")]
+mod depthwise;
+#[cfg(cortado_isa = "mve")]
+mod quad;
 
 /// Adds the products of `lhs` with each of four rows of the same length.
 #[inline(always)]

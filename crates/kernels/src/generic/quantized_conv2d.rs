@@ -1,31 +1,30 @@
 //! Convolutions over `int8`.
 //!
 //! ```text
-//! for each image, each group of channels, and each four output channels of it:          (1)
-//!     whole = bias + input_offset · (sum of the channels' weights)                       (2)
-//!     for each output position:
-//!         accumulators = whole, or bias where the window leaves the input
-//!         for each row of the window that falls on the input:
-//!             for each run of it:                                                        (3)
-//!                 accumulators += (run of the input + offset) · (the channels' weights)
-//!         out = clamp(requantize(accumulators) + output_offset)
+//! for each image, each group of channels, and each block of 64 output channels of it:
+//!     whole = bias + input_offset · (sum of the channels' weights)                       (1)
+//!     for each batch of windows:                                                         (2)
+//!         gather them, with the zero point where they leave the input                    (3)
+//!         for each four output channels:                                                 (4)
+//!             for each window: out = clamp(requantize(whole + window · weights) + output_offset)
 //! ```
 //!
-//! 1. Four rows of weights share each load of the input. They stay the same for a whole image, so what depends on them alone is
-//!    computed once. Channels left over are done one by one.
-//! 2. The input offset distributes over the sum. Where the whole window falls on the input, nothing is left of it in the loop.
-//!    At borders only the taps on the input count, so there it is added in the loop.
-//! 3. A row of a dense, undilated window is one run of bytes in NHWC memory; otherwise each tap is a run. Windows of a single
-//!    tap that visit every pixel are runs one after the other.
+//! 1. The input offset distributes over the sum, so nothing is left of it in the loops.
+//! 2. As many as fit a small buffer. Windows of a single tap that visit every pixel lie in the input one after the other: nothing is
+//!    gathered then. Windows larger than the buffer are read from the input, run by run.
+//! 3. The zero point plus the input offset is 0, so what is not there contributes nothing.
+//! 4. Four rows of weights share the loads of the windows. The last four overlap those before where channels do not come in fours;
+//!    fewer than four are done one by one.
 
 use super::convolution::{self, axes};
-use super::taps::Taps;
+use super::taps::{Axis, Taps};
 use crate::memory::Memory;
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
+use crate::tile::Quad;
 use cortado_contract::ops::QuantizedConv2d;
 use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape, Plane};
-use cortado_contract::quant::Requantize;
+use cortado_contract::quant::{Activation, Requantize};
 use cortado_contract::value::Violation;
 
 /// The words of a prepared convolution.
@@ -44,24 +43,35 @@ pub fn conv_s8<M: Micro>(
 ) -> Option<()> {
     let groups = shape.in_channels.checked_div(shape.group_channels)?;
     let group_outputs = shape.out_channels.checked_div(groups)?;
+    let depth = shape.kernel_size();
     for batch in 0..shape.batches {
         for group in 0..groups {
             let image = Image { shape, params, input, weights, batch, group };
-            let mut first = group * group_outputs;
-            let end = first + group_outputs;
+            let (mut first, end) = (group * group_outputs, (group + 1) * group_outputs);
+            if group_outputs < 4 || depth > WINDOWS_BYTES && !is_pointwise(shape) {
+                image.convolve_runs::<M>(first, end, out)?;
+                continue;
+            }
             while first < end {
-                if end - first >= 4 {
-                    image.convolve::<M, 4>(first, out)?;
-                    first += 4;
-                } else {
-                    image.convolve::<M, 1>(first, out)?;
-                    first += 1;
-                }
+                // The last four channels overlap those before rather than being less than four.
+                first = first.min(end - 4);
+                let count = CHANNELS_MAX.min(end - first);
+                image.convolve::<M>(first, count, out)?;
+                first += count;
             }
         }
     }
+    if params.activation != Activation::INT8 {
+        let count = shape.batches * shape.output.area() * shape.out_channels;
+        M::clamp(out.get_mut(..count)?, params.activation);
+    }
     Some(())
 }
+
+/// The channels whose constants are kept at a time.
+const CHANNELS_MAX: usize = 64;
+/// The buffer for gathered windows: eight of 3 × 3 pixels with 16 channels, two of 64.
+const WINDOWS_BYTES: usize = 1152;
 
 /// One image and one group of channels.
 struct Image<'a> {
@@ -74,61 +84,160 @@ struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// Computes the output channels from `first` on.
-    fn convolve<M: Micro, const CHANNELS: usize>(
-        &self,
-        first: usize,
-        out: &mut [i8],
-    ) -> Option<()> {
+    /// Computes `count` output channels from `first` on, four and more, at most [`CHANNELS_MAX`].
+    fn convolve<M: Micro>(&self, first: usize, count: usize, out: &mut [i8]) -> Option<()> {
         let ConvShape { input, output, in_channels, out_channels, .. } = *self.shape;
-        let channels = Channels::<CHANNELS>::read(self.shape, self.params, self.weights, first)?;
-        let mut whole = channels.bias;
-        for (whole, weights) in whole.iter_mut().zip(&channels.weights) {
-            let offset = self.params.input_offset.0;
-            *whole = whole.wrapping_add(offset.wrapping_mul(M::sum(weights)));
+        let depth = self.shape.kernel_size();
+        let weights = self.weights.get(first * depth..)?.get(..count * depth)?;
+        let mut whole = [0; CHANNELS_MAX];
+        let whole = whole.get_mut(..count)?;
+        for (index, whole) in whole.iter_mut().enumerate() {
+            let row = weights.get(index * depth..)?.get(..depth)?;
+            *whole = self.bias(first + index).wrapping_add(self.params.input_offset.0.wrapping_mul(M::sum(row)));
         }
+        let block = Block { params: self.params, weights, depth, whole, first, out_step: out_channels };
         let image = self.batch.checked_mul(output.area() * out_channels)?;
         let out = out.get_mut(image..)?.get_mut(..output.area() * out_channels)?;
         if is_pointwise(self.shape) {
             let image = self.batch.checked_mul(input.area() * in_channels)?;
-            let pixels = self.input.get(image..)?.chunks_exact(in_channels);
-            for (pixel, out) in pixels.zip(out.chunks_exact_mut(out_channels)) {
-                let mut sums = whole;
-                dot_each::<M, CHANNELS>(pixel, 0, &channels.weights, 0, &mut sums)?;
-                channels.store(self.params, sums, out)?;
-            }
-            return Some(());
+            return block.multiply::<M>(self.input.get(image..)?, output.area(), out);
         }
-        self.windows::<M, CHANNELS>(&channels, whole, out)
+        let mut buffer = [0; WINDOWS_BYTES];
+        let mut windows = Gathering { image: self, positions: Positions::new(self.shape) };
+        for out in out.chunks_mut(WINDOWS_BYTES / depth.max(1) * out_channels) {
+            let pixels = out.len().checked_div(out_channels)?;
+            windows.gather::<M>(pixels, &mut buffer)?;
+            block.multiply::<M>(&buffer, pixels, out)?;
+        }
+        Some(())
     }
 
-    /// Computes an image window by window; `whole` holds the sums' constant terms where a window falls on the input as a whole.
-    fn windows<M: Micro, const CHANNELS: usize>(
-        &self,
-        channels: &Channels<'_, CHANNELS>,
-        whole: [i32; CHANNELS],
-        out: &mut [i8],
-    ) -> Option<()> {
-        let ConvShape { output, kernel, out_channels, .. } = *self.shape;
+    /// Computes the output channels from `first` up to `end` one by one, reading windows from the input.
+    #[inline(never)]
+    fn convolve_runs<M: Micro>(&self, first: usize, end: usize, out: &mut [i8]) -> Option<()> {
+        let ConvShape { output, out_channels, .. } = *self.shape;
+        let offset = self.params.input_offset.0;
         let (rows, columns) = axes(self.shape);
-        let (input, weights) = (self.input, &channels.weights);
-        let mut pixels = out.chunks_exact_mut(out_channels);
+        let mut pixel = self.batch.checked_mul(output.area() * out_channels)?;
         for row in 0..output.height {
             let row = rows.taps(row);
             for column in 0..output.width {
                 let column = columns.taps(column);
-                let is_whole = row.count == kernel.height && column.count == kernel.width;
-                let (mut sums, offset) = match is_whole {
-                    true => (whole, 0),
-                    false => (channels.bias, self.params.input_offset.0),
-                };
-                let (batch, group) = (self.batch, self.group);
-                for_each_run(self.shape, batch, group, &row, &column, |start, tap, length| {
-                    let run = input.get(start..)?.get(..length)?;
-                    dot_each::<M, CHANNELS>(run, offset, weights, tap, &mut sums)
-                })?;
-                channels.store(self.params, sums, pixels.next()?)?;
+                let out = out.get_mut(pixel..)?.get_mut(..out_channels)?;
+                let mut channel = first;
+                while channel < end {
+                    let (batch, group) = (self.batch, self.group);
+                    if end - channel >= 4 {
+                        let channels = Channels::<4>::read(self.shape, self.params, self.weights, channel)?;
+                        let mut sums = channels.bias;
+                        for_each_run(self.shape, batch, group, &row, &column, |start, tap, length| {
+                            let run = self.input.get(start..)?.get(..length)?;
+                            dot_each::<M, 4>(run, offset, &channels.weights, tap, &mut sums)
+                        })?;
+                        channels.store(self.params, sums, out)?;
+                        channel += 4;
+                        continue;
+                    }
+                    let channels = Channels::<1>::read(self.shape, self.params, self.weights, channel)?;
+                    let mut sums = channels.bias;
+                    for_each_run(self.shape, batch, group, &row, &column, |start, tap, length| {
+                        let run = self.input.get(start..)?.get(..length)?;
+                        dot_each::<M, 1>(run, offset, &channels.weights, tap, &mut sums)
+                    })?;
+                    channels.store(self.params, sums, out)?;
+                    channel += 1;
+                }
+                pixel += out_channels;
             }
+        }
+        Some(())
+    }
+
+    fn bias(&self, channel: usize) -> i32 {
+        self.params.bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0)
+    }
+}
+
+/// Output channels with their constants.
+struct Block<'a> {
+    params: &'a ConvParams<'a>,
+    weights: &'a [i8],
+    depth: usize,
+    whole: &'a [i32],
+    first: usize,
+    out_step: usize,
+}
+
+impl Block<'_> {
+    /// Computes the channels of `pixels` windows that lie one after the other.
+    fn multiply<M: Micro>(&self, windows: &[i8], pixels: usize, out: &mut [i8]) -> Option<()> {
+        let mut index = 0;
+        while index < self.whole.len() {
+            index = index.min(self.whole.len() - 4);
+            let channel = self.first + index;
+            let quad = Quad {
+                windows,
+                weights: self.weights.get(index * self.depth..)?,
+                depth: self.depth,
+                whole: *self.whole.get(index..)?.first_chunk()?,
+                factors: core::array::from_fn(|lane| self.params.rescale.factor(channel + lane)),
+                output_offset: self.params.output_offset.0,
+                out_step: self.out_step,
+            };
+            M::multiply_quad(&quad, pixels, out.get_mut(channel..)?)?;
+            index += 4;
+        }
+        Some(())
+    }
+}
+
+/// Windows of an image, gathered one after the other.
+struct Gathering<'a> {
+    image: &'a Image<'a>,
+    positions: Positions,
+}
+
+/// The output position whose window comes next.
+struct Positions {
+    rows: Axis,
+    columns: Axis,
+    width: usize,
+    row: usize,
+    column: usize,
+}
+
+impl Positions {
+    fn new(shape: &ConvShape) -> Positions {
+        let (rows, columns) = axes(shape);
+        Positions { rows, columns, width: shape.output.width, row: 0, column: 0 }
+    }
+
+    fn next(&mut self) -> (Taps, Taps) {
+        let taps = (self.rows.taps(self.row), self.columns.taps(self.column));
+        self.column += 1;
+        if self.column == self.width {
+            (self.row, self.column) = (self.row + 1, 0);
+        }
+        taps
+    }
+}
+
+impl Gathering<'_> {
+    /// Gathers the next `pixels` windows.
+    fn gather<M: Micro>(&mut self, pixels: usize, buffer: &mut [i8]) -> Option<()> {
+        let Image { shape, params, input, batch, group, .. } = *self.image;
+        let depth = shape.kernel_size();
+        // Minus the input offset is a zero point, which `int8` holds.
+        let zero_point = params.input_offset.0.wrapping_neg() as i8;
+        for window in buffer.get_mut(..pixels * depth)?.chunks_exact_mut(depth) {
+            let (row, column) = self.positions.next();
+            if row.count < shape.kernel.height || column.count < shape.kernel.width {
+                window.fill(zero_point);
+            }
+            for_each_run(shape, batch, group, &row, &column, |start, tap, length| {
+                M::copy(input.get(start..)?.get(..length)?, window.get_mut(tap..)?.get_mut(..length)?);
+                Some(())
+            })?;
         }
         Some(())
     }

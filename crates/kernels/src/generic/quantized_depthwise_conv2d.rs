@@ -1,20 +1,17 @@
 //! Depthwise convolutions over `int8`.
 //!
 //! ```text
-//! for each image and each block of channels:                                            (1)
-//!     whole = bias + input_offset · (sum of the channels' weights)                       (2)
-//!     for each output position:
-//!         accumulators = whole, or bias where the window leaves the input
-//!         for each tap of the window that falls on the input:
-//!             accumulators += (inputs + offset) · weights, channel by channel             (3)
-//!         out = clamp(requantize(accumulators) + output_offset)
+//! for each image, and each rectangle of output positions whose windows have the same taps on the input:    (1)
+//!     for each block of channels:                                                                           (2)
+//!         whole = bias + input_offset · (sum of the channels' weights at these taps)
+//!         for each window: out = clamp(requantize(whole + inputs · weights) + output_offset)
 //! ```
 //!
-//! 1. A block's accumulators stay in registers: four of them, or eight or sixteen with Helium. Channels left over are done one by
-//!    one.
-//! 2. As in [`super::quantized_conv2d`].
-//! 3. Channels lie next to each other in memory, in the input as in the weights. Where one input channel feeds the whole block it
-//!    is repeated; where several feed parts of it, channels are done one by one.
+//! 1. Rows with the same taps follow each other, and so do columns: nine rectangles for a window of 3 × 3 with a frame of one. Within
+//!    one, no loop has a condition.
+//! 2. A block's constants stay in registers or close by. Channels lie next to each other in memory, in the input as in the weights.
+//!
+//! Where one input channel feeds several output channels, four of them are done at a time.
 
 use super::convolution::{self, axes};
 use super::quantized_conv2d::Channels;
@@ -22,9 +19,11 @@ use super::taps::Taps;
 use crate::memory::Memory;
 use crate::micro::{Micro, Window};
 use crate::operand::{Lists, Loaded};
-use cortado_contract::Isa;
+use crate::tile::{Depthwise, Steps};
 use cortado_contract::ops::QuantizedDepthwiseConv2d;
 use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape};
+use cortado_contract::ops::quantized_linear::Rescale;
+use cortado_contract::quant::Activation;
 use cortado_contract::value::Violation;
 
 /// The words of a prepared convolution.
@@ -49,15 +48,21 @@ pub fn depthwise_conv_s8<M: Micro>(
     }
     for batch in 0..batches {
         let image = Image { shape, params, input, weights, batch, multiplier };
+        if multiplier == 1 {
+            image.convolve_alike::<M>(out)?;
+            continue;
+        }
         let mut first = 0;
         while first < out_channels {
             first += match out_channels - first {
-                16.. if M::ISA == Isa::Mve => image.convolve::<M, 16>(first, out)?,
-                8.. if M::ISA == Isa::Mve => image.convolve::<M, 8>(first, out)?,
                 4.. => image.convolve::<M, 4>(first, out)?,
                 _ => image.convolve::<M, 1>(first, out)?,
             };
         }
+    }
+    if multiplier == 1 && params.activation != Activation::INT8 {
+        let count = batches * shape.output.area() * out_channels;
+        M::clamp(out.get_mut(..count)?, params.activation);
     }
     Some(())
 }
@@ -73,6 +78,70 @@ struct Image<'a> {
 }
 
 impl Image<'_> {
+    /// Computes all channels, each from the one of the same number, by rectangles of windows with the same taps.
+    fn convolve_alike<M: Micro>(&self, out: &mut [i8]) -> Option<()> {
+        let ConvShape { output, .. } = *self.shape;
+        let (rows, columns) = axes(self.shape);
+        let mut row = 0;
+        while row < output.height {
+            let (row_taps, row_count) = rows.alike(row, output.height);
+            let mut column = 0;
+            while column < output.width {
+                let (column_taps, column_count) = columns.alike(column, output.width);
+                let count = Steps { rows: row_count, columns: column_count };
+                self.rectangle::<M>((row, column), count, &row_taps, &column_taps, out)?;
+                column += column_count;
+            }
+            row += row_count;
+        }
+        Some(())
+    }
+
+    /// Computes `count` windows from a position on, all with the same taps.
+    fn rectangle<M: Micro>(
+        &self,
+        (row, column): (usize, usize),
+        count: Steps,
+        row_taps: &Taps,
+        column_taps: &Taps,
+        out: &mut [i8],
+    ) -> Option<()> {
+        let ConvShape { input, output, kernel, stride, dilation, in_channels, .. } = *self.shape;
+        let steps = |rows: usize, columns: usize, width: usize| Steps {
+            rows: rows * width * in_channels,
+            columns: columns * in_channels,
+        };
+        let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
+        let has_taps = row_taps.count > 0 && column_taps.count > 0;
+        let first = match has_taps {
+            true => (self.batch * input.height + row_taps.position) * input.width + column_taps.position,
+            false => 0,
+        };
+        let tap = row_taps.tap * kernel.width + column_taps.tap;
+        let tile = Depthwise {
+            input: self.input.get(first * in_channels..)?,
+            weights: self.weights.get(if has_taps { tap * in_channels } else { 0 }..)?,
+            channels: in_channels,
+            taps: Steps { rows: row_taps.count, columns: column_taps.count },
+            input_taps: steps(dilation.height, dilation.width, input.width),
+            weight_taps: steps(1, 1, kernel.width),
+            windows: count,
+            input_steps: steps(stride.height, stride.width, input.width),
+            out_steps: steps(1, 1, output.width),
+            bias: self.params.bias,
+            multipliers,
+            shifts,
+            input_offset: self.params.input_offset.0,
+            output_offset: self.params.output_offset.0,
+        };
+        let pixel = (self.batch * output.height + row) * output.width + column;
+        let out = out.get_mut(pixel * in_channels..)?;
+        if !has_taps {
+            return tile.fill(out);
+        }
+        M::depthwise(&tile, out)
+    }
+
     /// Computes the output channels from `first` on and returns their number.
     fn convolve<M: Micro, const CHANNELS: usize>(
         &self,

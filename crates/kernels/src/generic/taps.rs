@@ -39,6 +39,16 @@ impl Axis {
         Taps { tap, tap_step: 1, position, position_step: self.dilation, count }
     }
 
+    /// The taps at an output position, and the number of positions from there on, up to `end`, that have the same ones on the input.
+    pub(super) fn alike(&self, output: usize, end: usize) -> (Taps, usize) {
+        let first = self.taps(output);
+        let same = |next: &usize| {
+            let taps = self.taps(*next);
+            (taps.count, taps.tap) == (first.count, first.tap)
+        };
+        (first, 1 + (output + 1..end).take_while(same).count())
+    }
+
     /// The taps of a transposed convolution at an output position: tap `k` reads the position `p` for which `p · stride − padding +
     /// k · dilation = output`, where there is one.
     #[inline]
@@ -104,6 +114,25 @@ mod tests {
                     })
                     .collect();
                 assert_eq!(axis.taps(output).iter().collect::<Vec<_>>(), expected, "{axis:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn alike_positions_step_by_the_stride() {
+        for axis in axes() {
+            let (mut output, end) = (0, 9);
+            while output < end {
+                let (taps, count) = axis.alike(output, end);
+                assert!(count > 0 && output + count <= end);
+                for index in 0..count {
+                    let found: Vec<_> = axis.taps(output + index).iter().collect();
+                    let step = index * axis.stride;
+                    let expected: Vec<_> =
+                        taps.iter().map(|(tap, position)| (tap, position + step)).collect();
+                    assert_eq!(found, expected, "{axis:?} at {output} + {index}");
+                }
+                output += count;
             }
         }
     }

@@ -1,0 +1,213 @@
+//! The tiles that convolutions are cut into: what one call of an instruction set's whole loop computes, and its portable model.
+//!
+//! A tile holds everything from the inputs to the clamped outputs, so that an instruction set may keep all of it in registers. The
+//! functions `model` define the bits; an assembly loop computes the same, and takes only tiles that [`are_short`] factors allow.
+
+use crate::micro::Micro;
+use cortado_contract::quant::{Activation, Requantize};
+
+/// Whether assembly loops can rescale by these factors: mantissas of one half and more, and shifts to the right. Factors of one half
+/// and more, and channels whose factor is 0, are rare and left to the models.
+pub fn are_short(factors: &[Requantize]) -> bool {
+    factors.iter().all(|factor| factor.multiplier >= 1 << 30 && (-31..=-1).contains(&factor.shift))
+}
+
+/// A result: rescaled, its zero point added, within `int8`.
+#[inline(always)]
+pub fn finish(sum: i32, factor: Requantize, output_offset: i32) -> i8 {
+    Activation::INT8.clamp(factor.apply(sum).wrapping_add(output_offset)) as i8
+}
+
+/// Four output channels of several windows, each of which lies in memory as its weights do: one after the other, without a gap.
+#[derive(Clone, Copy, Debug)]
+pub struct Quad<'a> {
+    /// The windows, `depth` elements each.
+    pub windows: &'a [i8],
+    /// Four rows of weights, `depth` elements each.
+    pub weights: &'a [i8],
+    /// The elements of a window.
+    pub depth: usize,
+    /// What each channel's sum starts with: its bias, and the input offset times the sum of its weights.
+    pub whole: [i32; 4],
+    /// Each channel's factor.
+    pub factors: [Requantize; 4],
+    /// The outputs' zero point.
+    pub output_offset: i32,
+    /// The distance between two windows' outputs.
+    pub out_step: usize,
+}
+
+impl Quad<'_> {
+    /// Whether the slices hold `pixels` windows, four rows of weights and the outputs.
+    pub fn fits(&self, pixels: usize, out: &[i8]) -> bool {
+        let Some(last) = pixels.checked_sub(1) else { return true };
+        let holds =
+            |count: Option<usize>, length: usize| count.is_some_and(|count| count <= length);
+        holds(pixels.checked_mul(self.depth), self.windows.len())
+            && holds(self.depth.checked_mul(4), self.weights.len())
+            && holds(last.checked_mul(self.out_step).and_then(|at| at.checked_add(4)), out.len())
+    }
+
+    /// Computes the four channels of `pixels` windows into the first four elements of each output pixel.
+    ///
+    /// `None` when a slice is too short.
+    pub fn model<M: Micro>(&self, pixels: usize, out: &mut [i8]) -> Option<()> {
+        if !self.fits(pixels, out) {
+            return None;
+        }
+        for pixel in 0..pixels {
+            let window = self.windows.get(pixel * self.depth..)?.get(..self.depth)?;
+            let mut sums = self.whole;
+            M::dot_4(window, 0, self.weights.get(..4 * self.depth)?, &mut sums);
+            let out = out.get_mut(pixel * self.out_step..)?.first_chunk_mut::<4>()?;
+            for ((out, sum), factor) in out.iter_mut().zip(sums).zip(self.factors) {
+                *out = finish(sum, factor, self.output_offset);
+            }
+        }
+        Some(())
+    }
+}
+
+/// Numbers along rows and along columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// From one row to the next, or how many rows.
+    pub rows: usize,
+    /// From one column to the next, or how many columns.
+    pub columns: usize,
+}
+
+impl Steps {
+    /// The distance from the first of `count` to the last.
+    fn reach(self, count: Steps) -> Option<usize> {
+        let rows = count.rows.checked_sub(1)?.checked_mul(self.rows)?;
+        rows.checked_add(count.columns.checked_sub(1)?.checked_mul(self.columns)?)
+    }
+}
+
+/// All channels of a rectangle of windows that have the same taps on the input, one input channel for each output channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Depthwise<'a> {
+    /// The input from the first window's first tap on.
+    pub input: &'a [i8],
+    /// The weights from the first tap on.
+    pub weights: &'a [i8],
+    /// The number of channels.
+    pub channels: usize,
+    /// The number of taps on the input; not 0.
+    pub taps: Steps,
+    /// The distances between taps in the input.
+    pub input_taps: Steps,
+    /// The distances between taps in the weights.
+    pub weight_taps: Steps,
+    /// The number of windows; not 0.
+    pub windows: Steps,
+    /// The distances between windows in the input.
+    pub input_steps: Steps,
+    /// The distances between windows in the output.
+    pub out_steps: Steps,
+    /// Each channel's bias, if it has one.
+    pub bias: Option<&'a [i32]>,
+    /// Each channel's multiplier.
+    pub multipliers: &'a [i32],
+    /// Each channel's shift.
+    pub shifts: &'a [i32],
+    /// Minus the input's zero point.
+    pub input_offset: i32,
+    /// The outputs' zero point.
+    pub output_offset: i32,
+}
+
+/// The channels that the model computes at a time.
+const BLOCK: usize = 16;
+
+impl Depthwise<'_> {
+    /// Whether the slices hold all windows, weights, constants and outputs.
+    pub fn fits(&self, out: &[i8]) -> bool {
+        let holds = |reach: Option<usize>, length: usize| {
+            reach
+                .and_then(|reach| reach.checked_add(self.channels))
+                .is_some_and(|end| end <= length)
+        };
+        let input = self.input_taps.reach(self.taps);
+        let windows = self.input_steps.reach(self.windows);
+        holds(input.and_then(|taps| taps.checked_add(windows?)), self.input.len())
+            && holds(self.weight_taps.reach(self.taps), self.weights.len())
+            && holds(self.out_steps.reach(self.windows), out.len())
+            && self.bias.is_none_or(|bias| bias.len() >= self.channels)
+            && self.multipliers.len() >= self.channels
+            && self.shifts.len() >= self.channels
+    }
+
+    /// A channel's bias.
+    pub fn bias_of(&self, channel: usize) -> i32 {
+        self.bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0)
+    }
+
+    /// A channel's factor.
+    pub fn factor_of(&self, channel: usize) -> Requantize {
+        let at = |table: &[i32]| table.get(channel).copied().unwrap_or(0);
+        Requantize { multiplier: at(self.multipliers), shift: at(self.shifts) }
+    }
+
+    /// Fills the outputs of windows without any tap on the input: their biases alone.
+    ///
+    /// `None` when a slice is too short.
+    pub fn fill(&self, out: &mut [i8]) -> Option<()> {
+        for row in 0..self.windows.rows {
+            for column in 0..self.windows.columns {
+                let place = row * self.out_steps.rows + column * self.out_steps.columns;
+                let out = out.get_mut(place..)?.get_mut(..self.channels)?;
+                for (channel, out) in out.iter_mut().enumerate() {
+                    let (sum, factor) = (self.bias_of(channel), self.factor_of(channel));
+                    *out = finish(sum, factor, self.output_offset);
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Computes the channels from `first` on of all windows.
+    ///
+    /// `None` when a slice is too short.
+    #[inline(never)]
+    pub fn model(&self, first: usize, out: &mut [i8]) -> Option<()> {
+        if !self.fits(out) {
+            return None;
+        }
+        for start in (first..self.channels).step_by(BLOCK) {
+            let count = BLOCK.min(self.channels - start);
+            for row in 0..self.windows.rows {
+                for column in 0..self.windows.columns {
+                    let place = |steps: Steps| row * steps.rows + column * steps.columns + start;
+                    let sums = self.sums(start, count, place(self.input_steps))?;
+                    let out = out.get_mut(place(self.out_steps)..)?.get_mut(..count)?;
+                    for ((channel, out), sum) in (start..).zip(out).zip(sums) {
+                        *out = finish(sum, self.factor_of(channel), self.output_offset);
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn sums(&self, start: usize, count: usize, window: usize) -> Option<[i32; BLOCK]> {
+        let mut sums = [0i32; BLOCK];
+        for (channel, sum) in (start..start + count).zip(&mut sums) {
+            *sum = self.bias_of(channel);
+        }
+        for row in 0..self.taps.rows {
+            for column in 0..self.taps.columns {
+                let place = |steps: Steps| row * steps.rows + column * steps.columns;
+                let inputs = self.input.get(window + place(self.input_taps)..)?.get(..count)?;
+                let weights = self.weights.get(start + place(self.weight_taps)..)?.get(..count)?;
+                for ((sum, input), weight) in sums.iter_mut().zip(inputs).zip(weights) {
+                    let product = (i32::from(*input) + self.input_offset) * i32::from(*weight);
+                    *sum = sum.wrapping_add(product);
+                }
+            }
+        }
+        Some(sums)
+    }
+}

@@ -1,12 +1,12 @@
 //! The micro-operations that kernels are built from.
 
 use crate::memory::Element;
-use crate::tile::{Depthwise, Quad};
+use crate::tile::{Depthwise, Quads};
 use cortado_contract::Isa;
 use cortado_contract::ops::quantized_activation::{ENTRIES, entry_of};
 use cortado_contract::ops::quantized_add::AddParams;
 use cortado_contract::ops::quantized_mul::MulParams;
-use cortado_contract::quant::{Activation, ZeroPoint, dequantize, quantize};
+use cortado_contract::quant::{Activation, Requantize, ZeroPoint, dequantize, quantize};
 
 /// What an instruction set does for the generic kernels.
 ///
@@ -69,11 +69,12 @@ pub trait Micro: Copy + 'static {
         Some(())
     }
 
-    /// Computes four channels of `pixels` windows, see [`Quad::model`].
+    /// Computes the channels of `pixels` windows, all of whose factors are [short](Self::is_short); see [`Quads::model`].
     ///
     /// `None` when a slice is too short.
-    fn multiply_quad(quad: &Quad<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
-        quad.model::<Self>(pixels, out)
+    #[inline(always)]
+    fn multiply_quads(quads: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
+        quads.model::<Self>(pixels, out)
     }
 
     /// Computes all channels of a rectangle of windows, see [`Depthwise::model`].
@@ -83,12 +84,30 @@ pub trait Micro: Copy + 'static {
         tile.model(0, out)
     }
 
-    /// Copies as many bytes as both have.
+    /// Whether loops of this instruction set rescale by a factor as [`Requantize::apply`] does. What is not short is rare, and left to
+    /// the models.
     #[inline(always)]
-    fn copy(source: &[i8], out: &mut [i8]) {
-        for (out, source) in out.iter_mut().zip(source) {
-            *out = *source;
+    fn is_short(factor: Requantize) -> bool {
+        factor.multiplier >= 1 << 30 && factor.shift < 0
+    }
+
+    /// Copies rows of `length` bytes, `source_step` apart, to rows that are `out_step` apart.
+    ///
+    /// `None` when a slice is too short.
+    fn copy_rows(
+        (source, source_step): (&[i8], usize),
+        (out, out_step): (&mut [i8], usize),
+        rows: usize,
+        length: usize,
+    ) -> Option<()> {
+        for row in 0..rows {
+            let source = source.get(row * source_step..)?.get(..length)?;
+            let out = out.get_mut(row * out_step..)?.get_mut(..length)?;
+            for (out, source) in out.iter_mut().zip(source) {
+                *out = *source;
+            }
         }
+        Some(())
     }
 
     /// Brings results into a range within that of `int8`.

@@ -1,16 +1,11 @@
 //! The tiles that convolutions are cut into: what one call of an instruction set's whole loop computes, and its portable model.
 //!
 //! A tile holds everything from the inputs to the clamped outputs, so that an instruction set may keep all of it in registers. The
-//! functions `model` define the bits; an assembly loop computes the same, and takes only tiles that [`are_short`] factors allow.
+//! functions `model` define the bits; an assembly loop computes the same, and takes only tiles whose factors are
+//! [short](Micro::is_short) for it.
 
 use crate::micro::Micro;
 use cortado_contract::quant::{Activation, Requantize};
-
-/// Whether assembly loops can rescale by these factors: mantissas of one half and more, and shifts to the right. Factors of one half
-/// and more, and channels whose factor is 0, are rare and left to the models.
-pub fn are_short(factors: &[Requantize]) -> bool {
-    factors.iter().all(|factor| factor.multiplier >= 1 << 30 && (-31..=-1).contains(&factor.shift))
-}
 
 /// A result: rescaled, its zero point added, within `int8`.
 #[inline(always)]
@@ -18,50 +13,66 @@ pub fn finish(sum: i32, factor: Requantize, output_offset: i32) -> i8 {
     Activation::INT8.clamp(factor.apply(sum).wrapping_add(output_offset)) as i8
 }
 
-/// Four output channels of several windows, each of which lies in memory as its weights do: one after the other, without a gap.
+/// Output channels, in fours, of several windows, each of which lies in memory as its weights do: one after the other, without a gap.
 #[derive(Clone, Copy, Debug)]
-pub struct Quad<'a> {
+pub struct Quads<'a> {
     /// The windows, `depth` elements each.
     pub windows: &'a [i8],
-    /// Four rows of weights, `depth` elements each.
+    /// A row of weights for each channel, `depth` elements each.
     pub weights: &'a [i8],
     /// The elements of a window.
     pub depth: usize,
     /// What each channel's sum starts with: its bias, and the input offset times the sum of its weights.
-    pub whole: [i32; 4],
-    /// Each channel's factor.
-    pub factors: [Requantize; 4],
+    pub whole: &'a [[i32; 4]],
+    /// Each channel's multiplier.
+    pub multipliers: &'a [[i32; 4]],
+    /// Each channel's shift.
+    pub shifts: &'a [[i32; 4]],
     /// The outputs' zero point.
     pub output_offset: i32,
     /// The distance between two windows' outputs.
     pub out_step: usize,
 }
 
-impl Quad<'_> {
-    /// Whether the slices hold `pixels` windows, four rows of weights and the outputs.
+impl Quads<'_> {
+    /// Whether the slices hold `pixels` windows, a row of weights and constants for each channel, and the outputs.
     pub fn fits(&self, pixels: usize, out: &[i8]) -> bool {
         let Some(last) = pixels.checked_sub(1) else { return true };
         let holds =
             |count: Option<usize>, length: usize| count.is_some_and(|count| count <= length);
+        let channels = 4 * self.whole.len();
         holds(pixels.checked_mul(self.depth), self.windows.len())
-            && holds(self.depth.checked_mul(4), self.weights.len())
-            && holds(last.checked_mul(self.out_step).and_then(|at| at.checked_add(4)), out.len())
+            && holds(self.depth.checked_mul(channels), self.weights.len())
+            && holds(
+                last.checked_mul(self.out_step).and_then(|at| at.checked_add(channels)),
+                out.len(),
+            )
+            && self.multipliers.len() >= self.whole.len()
+            && self.shifts.len() >= self.whole.len()
     }
 
-    /// Computes the four channels of `pixels` windows into the first four elements of each output pixel.
+    /// Computes the channels of `pixels` windows into the first elements of each output pixel.
     ///
     /// `None` when a slice is too short.
+    #[inline(never)]
     pub fn model<M: Micro>(&self, pixels: usize, out: &mut [i8]) -> Option<()> {
         if !self.fits(pixels, out) {
             return None;
         }
-        for pixel in 0..pixels {
-            let window = self.windows.get(pixel * self.depth..)?.get(..self.depth)?;
-            let mut sums = self.whole;
-            M::dot_4(window, 0, self.weights.get(..4 * self.depth)?, &mut sums);
-            let out = out.get_mut(pixel * self.out_step..)?.first_chunk_mut::<4>()?;
-            for ((out, sum), factor) in out.iter_mut().zip(sums).zip(self.factors) {
-                *out = finish(sum, factor, self.output_offset);
+        let factors = self.multipliers.iter().zip(self.shifts);
+        for (index, (whole, (multipliers, shifts))) in self.whole.iter().zip(factors).enumerate() {
+            let weights = self.weights.get(4 * index * self.depth..)?.get(..4 * self.depth)?;
+            for pixel in 0..pixels {
+                let window = self.windows.get(pixel * self.depth..)?.get(..self.depth)?;
+                let mut sums = *whole;
+                M::dot_4(window, 0, weights, &mut sums);
+                let place = pixel * self.out_step + 4 * index;
+                let out = out.get_mut(place..)?.first_chunk_mut::<4>()?;
+                let factors = multipliers.iter().zip(shifts);
+                for ((out, sum), (multiplier, shift)) in out.iter_mut().zip(sums).zip(factors) {
+                    let factor = Requantize { multiplier: *multiplier, shift: *shift };
+                    *out = finish(sum, factor, self.output_offset);
+                }
             }
         }
         Some(())

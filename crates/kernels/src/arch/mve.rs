@@ -6,9 +6,9 @@
 #![allow(unsafe_code, reason = "inline assembly")]
 
 use crate::micro::{Micro, cut_rows};
-use crate::tile::{Depthwise, Quad};
+use crate::tile::{Depthwise, Quads};
 use cortado_contract::Isa;
-use cortado_contract::quant::Activation;
+use cortado_contract::quant::{Activation, Requantize};
 
 /// Cores with Helium.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +40,12 @@ impl Micro for Mve {
     }
 
     #[inline(always)]
-    fn multiply_quad(quad: &Quad<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
+    fn multiply_quads(quads: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "mve")]
-        if are_vectors(&quad.factors) && quad.depth > 0 {
-            return quad::multiply(quad, pixels, out);
+        if quads.depth > 0 {
+            return quad::multiply(quads, pixels, out);
         }
-        quad.model::<Self>(pixels, out)
+        quads.model::<Self>(pixels, out)
     }
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
@@ -55,30 +55,61 @@ impl Micro for Mve {
         tile.model(0, out)
     }
 
+    /// `VRSHL` shifts to the right, and a tie is rounded away from zero whatever the shift is; a product with 0 has no ties.
     #[inline(always)]
-    fn copy(source: &[i8], out: &mut [i8]) {
-        let length = source.len().min(out.len());
+    fn is_short(factor: Requantize) -> bool {
+        factor.shift < 0 || factor.multiplier == 0 && factor.shift == 0
+    }
+
+    fn copy_rows(
+        (source, source_step): (&[i8], usize),
+        (out, out_step): (&mut [i8], usize),
+        rows: usize,
+        length: usize,
+    ) -> Option<()> {
+        let fits = |step: usize, available: usize| {
+            let last =
+                rows.saturating_sub(1).checked_mul(step).and_then(|at| at.checked_add(length));
+            last.is_some_and(|end| end <= available)
+        };
+        if !fits(source_step, source.len()) || !fits(out_step, out.len()) {
+            return None;
+        }
         #[cfg(cortado_isa = "mve")]
-        // SAFETY: the tail-predicated loop reads and writes exactly `length` bytes, which both slices have.
-        unsafe {
-            core::arch::asm!(
-                "wlstp.8 lr, {count}, 2f",
-                "1:",
-                "vldrb.8 q0, [{source}], #16",
-                "vstrb.8 q0, [{out}], #16",
-                "letp lr, 1b",
-                "2:",
-                count = in(reg) length,
-                source = inout(reg) source.as_ptr() => _,
-                out = inout(reg) out.as_mut_ptr() => _,
-                out("lr") _, out("q0") _,
-                options(nostack),
-            );
+        if rows > 0 {
+            // SAFETY: the tail-predicated loop reads and writes exactly `length` bytes of each row, and both slices have all rows.
+            unsafe {
+                core::arch::asm!(
+                    "1:",
+                    "mov {from}, {source}",
+                    "mov {to}, {out}",
+                    "wlstp.8 lr, {length}, 3f",
+                    "2:",
+                    "vldrb.8 q0, [{from}], #16",
+                    "vstrb.8 q0, [{to}], #16",
+                    "letp lr, 2b",
+                    "3:",
+                    "add {source}, {source_step}",
+                    "add {out}, {out_step}",
+                    "subs {rows}, #1",
+                    "bne 1b",
+                    rows = inout(reg) rows => _,
+                    length = in(reg) length,
+                    source = inout(reg) source.as_ptr() => _,
+                    source_step = in(reg) source_step,
+                    out = inout(reg) out.as_mut_ptr() => _,
+                    out_step = in(reg) out_step,
+                    from = out(reg) _, to = out(reg) _,
+                    out("lr") _, out("q0") _,
+                    options(nostack),
+                );
+            }
         }
         #[cfg(not(cortado_isa = "mve"))]
-        if let (Some(out), Some(source)) = (out.get_mut(..length), source.get(..length)) {
-            out.copy_from_slice(source);
+        for row in 0..rows {
+            out[row * out_step..][..length].copy_from_slice(&source[row * source_step..][..length]);
         }
+        Some(())
     }
 
     fn clamp(out: &mut [i8], range: Activation) {
@@ -136,15 +167,6 @@ impl Micro for Mve {
         #[cfg(not(cortado_isa = "mve"))]
         super::model::vaddva_s8(values)
     }
-}
-
-/// Whether the assembly loops rescale by these factors as [`Requantize::apply`] does: they shift to the right, and round a tie
-/// away from zero whatever the shift; a product with 0 has no ties.
-///
-/// [`Requantize::apply`]: cortado_contract::quant::Requantize::apply
-#[cfg_attr(not(cortado_isa = "mve"), allow(dead_code, reason = "the models take any factors"))]
-fn are_vectors(factors: &[cortado_contract::quant::Requantize]) -> bool {
-    factors.iter().all(|factor| factor.shift < 0 || factor.multiplier == 0 && factor.shift == 0)
 }
 
 #[cfg(cortado_isa = "mve")]

@@ -21,10 +21,11 @@ use super::taps::{Axis, Taps};
 use crate::memory::Memory;
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
-use crate::tile::Quad;
+use crate::tile::Quads;
 use cortado_contract::ops::QuantizedConv2d;
 use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape, Plane};
 use cortado_contract::quant::{Activation, Requantize};
+use cortado_contract::ops::quantized_linear::Rescale;
 use cortado_contract::value::Violation;
 
 /// The words of a prepared convolution.
@@ -95,7 +96,21 @@ impl Image<'_> {
             let row = weights.get(index * depth..)?.get(..depth)?;
             *whole = self.bias(first + index).wrapping_add(self.params.input_offset.0.wrapping_mul(M::sum(row)));
         }
-        let block = Block { params: self.params, weights, depth, whole, first, out_step: out_channels };
+        let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
+        let multipliers = multipliers.get(first..)?.get(..count)?;
+        let shifts = shifts.get(first..)?.get(..count)?;
+        let long_quads = long_quads::<M>(multipliers, shifts);
+        let block = Block {
+            weights,
+            depth,
+            whole,
+            multipliers,
+            shifts,
+            long_quads,
+            first,
+            output_offset: self.params.output_offset.0,
+            out_step: out_channels,
+        };
         let image = self.batch.checked_mul(output.area() * out_channels)?;
         let out = out.get_mut(image..)?.get_mut(..output.area() * out_channels)?;
         if is_pointwise(self.shape) {
@@ -103,7 +118,7 @@ impl Image<'_> {
             return block.multiply::<M>(self.input.get(image..)?, output.area(), out);
         }
         let mut buffer = [0; WINDOWS_BYTES];
-        let mut windows = Gathering { image: self, positions: Positions::new(self.shape) };
+        let mut windows = Gathering::new(self);
         for out in out.chunks_mut(WINDOWS_BYTES / depth.max(1) * out_channels) {
             let pixels = out.len().checked_div(out_channels)?;
             windows.gather::<M>(pixels, &mut buffer)?;
@@ -160,84 +175,126 @@ impl Image<'_> {
 
 /// Output channels with their constants.
 struct Block<'a> {
-    params: &'a ConvParams<'a>,
     weights: &'a [i8],
     depth: usize,
     whole: &'a [i32],
+    multipliers: &'a [i32],
+    shifts: &'a [i32],
+    /// A bit for every four channels some factor of which is not short.
+    long_quads: u32,
     first: usize,
+    output_offset: i32,
     out_step: usize,
+}
+
+/// A bit for every four channels some factor of which is not short for the loops of `M`.
+fn long_quads<M: Micro>(multipliers: &[i32], shifts: &[i32]) -> u32 {
+    let factors = multipliers.iter().zip(shifts).enumerate();
+    factors.fold(0, |quads, (index, (multiplier, shift))| {
+        let factor = Requantize { multiplier: *multiplier, shift: *shift };
+        quads | u32::from(!M::is_short(factor)) << (index / 4)
+    })
 }
 
 impl Block<'_> {
     /// Computes the channels of `pixels` windows that lie one after the other.
     fn multiply<M: Micro>(&self, windows: &[i8], pixels: usize, out: &mut [i8]) -> Option<()> {
-        let mut index = 0;
-        while index < self.whole.len() {
-            index = index.min(self.whole.len() - 4);
-            let channel = self.first + index;
-            let quad = Quad {
-                windows,
-                weights: self.weights.get(index * self.depth..)?,
-                depth: self.depth,
-                whole: *self.whole.get(index..)?.first_chunk()?,
-                factors: core::array::from_fn(|lane| self.params.rescale.factor(channel + lane)),
-                output_offset: self.params.output_offset.0,
-                out_step: self.out_step,
-            };
-            M::multiply_quad(&quad, pixels, out.get_mut(channel..)?)?;
-            index += 4;
+        let count = self.whole.len();
+        if self.long_quads == 0 {
+            self.part::<M>(windows, 0, count / 4, true, pixels, out)?;
+        } else {
+            for index in 0..count / 4 {
+                let is_short = self.long_quads >> index & 1 == 0;
+                self.part::<M>(windows, 4 * index, 1, is_short, pixels, out)?;
+            }
         }
-        Some(())
+        match count % 4 {
+            0 => Some(()),
+            // The last four channels overlap those before.
+            _ => self.part::<M>(windows, count - 4, 1, self.long_quads == 0, pixels, out),
+        }
+    }
+
+    /// Computes `quads` times four channels from the one at `index` on.
+    fn part<M: Micro>(
+        &self,
+        windows: &[i8],
+        index: usize,
+        quads: usize,
+        is_short: bool,
+        pixels: usize,
+        out: &mut [i8],
+    ) -> Option<()> {
+        let quads = Quads {
+            windows,
+            weights: self.weights.get(index * self.depth..)?,
+            depth: self.depth,
+            whole: self.whole.get(index..)?.as_chunks::<4>().0.get(..quads)?,
+            multipliers: self.multipliers.get(index..)?.as_chunks::<4>().0,
+            shifts: self.shifts.get(index..)?.as_chunks::<4>().0,
+            output_offset: self.output_offset,
+            out_step: self.out_step,
+        };
+        let out = out.get_mut(self.first + index..)?;
+        match is_short {
+            true => M::multiply_quads(&quads, pixels, out),
+            false => quads.model::<M>(pixels, out),
+        }
     }
 }
 
 /// Windows of an image, gathered one after the other.
 struct Gathering<'a> {
     image: &'a Image<'a>,
-    positions: Positions,
-}
-
-/// The output position whose window comes next.
-struct Positions {
     rows: Axis,
     columns: Axis,
-    width: usize,
+    /// The output position whose window comes next, and the taps of its row.
     row: usize,
     column: usize,
+    row_taps: Taps,
 }
 
-impl Positions {
-    fn new(shape: &ConvShape) -> Positions {
-        let (rows, columns) = axes(shape);
-        Positions { rows, columns, width: shape.output.width, row: 0, column: 0 }
+impl<'a> Gathering<'a> {
+    fn new(image: &'a Image<'a>) -> Self {
+        let (rows, columns) = axes(image.shape);
+        Gathering { image, rows, columns, row: 0, column: 0, row_taps: rows.taps(0) }
     }
 
-    fn next(&mut self) -> (Taps, Taps) {
-        let taps = (self.rows.taps(self.row), self.columns.taps(self.column));
-        self.column += 1;
-        if self.column == self.width {
-            (self.row, self.column) = (self.row + 1, 0);
-        }
-        taps
-    }
-}
-
-impl Gathering<'_> {
     /// Gathers the next `pixels` windows.
     fn gather<M: Micro>(&mut self, pixels: usize, buffer: &mut [i8]) -> Option<()> {
         let Image { shape, params, input, batch, group, .. } = *self.image;
         let depth = shape.kernel_size();
+        let is_run = shape.group_channels == shape.in_channels && shape.dilation.width == 1;
         // Minus the input offset is a zero point, which `int8` holds.
         let zero_point = params.input_offset.0.wrapping_neg() as i8;
+        let row_step = shape.input.width * shape.in_channels;
         for window in buffer.get_mut(..pixels * depth)?.chunks_exact_mut(depth) {
-            let (row, column) = self.positions.next();
+            let (row, column) = (self.row_taps, self.columns.taps(self.column));
             if row.count < shape.kernel.height || column.count < shape.kernel.width {
                 window.fill(zero_point);
             }
-            for_each_run(shape, batch, group, &row, &column, |start, tap, length| {
-                M::copy(input.get(start..)?.get(..length)?, window.get_mut(tap..)?.get_mut(..length)?);
-                Some(())
-            })?;
+            if is_run && row.count > 0 && column.count > 0 {
+                let pixel = (batch * shape.input.height + row.position) * shape.input.width;
+                let source = input.get((pixel + column.position) * shape.in_channels..)?;
+                let tap = row.tap * shape.kernel.width + column.tap;
+                M::copy_rows(
+                    (source, shape.dilation.height * row_step),
+                    (window.get_mut(tap * shape.in_channels..)?, shape.kernel.width * shape.in_channels),
+                    row.count,
+                    column.count * shape.in_channels,
+                )?;
+            } else if !is_run {
+                for_each_run(shape, batch, group, &row, &column, |start, tap, length| {
+                    let run = input.get(start..)?.get(..length)?;
+                    window.get_mut(tap..)?.get_mut(..length)?.copy_from_slice(run);
+                    Some(())
+                })?;
+            }
+            self.column += 1;
+            if self.column == shape.output.width {
+                (self.row, self.column) = (self.row + 1, 0);
+                self.row_taps = self.rows.taps(self.row);
+            }
         }
         Some(())
     }

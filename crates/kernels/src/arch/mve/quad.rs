@@ -1,7 +1,7 @@
 //! Two windows with four rows of weights at a time: eight sums in registers, from six loads per sixteen products of each.
 //!
 //! ```text
-//! for each two windows:
+//! for each four channels, and each two windows:
 //!     eight accumulators = whole                                                        (1)
 //!     for each 128 elements: for each 16 of them:                                       (2)
 //!         load both windows; for each row: load it, accumulate both products
@@ -15,11 +15,12 @@
 //! 3. `VQRDMULH` is the doubling high multiplication; a rounding shift rounds ties up, so that negative numbers are decremented before
 //!    it to round them away from zero.
 
-use crate::tile::Quad;
+use crate::tile::Quads;
 
-/// What the loop needs, as it lies on the stack.
+/// What the loop needs. A copy up to `quads` lies on the stack.
 #[repr(C, align(16))]
 struct Frame {
+    /// What four channels' sums start with; filled in by the loop.
     whole: [i32; 4],
     /// Both windows and the four rows, set back by the blocks that the first pass leaves out.
     pointers: [*const i8; 6],
@@ -37,31 +38,35 @@ struct Frame {
     /// Where the first pass goes on.
     next: usize,
     tail: usize,
-    /// Where the last pass goes on; a register that is put aside; nothing.
-    spilled: [usize; 4],
-    multipliers: [i32; 4],
-    shifts: [i32; 4],
+    /// Where the last pass goes on; a register that is put aside; where the original is.
+    filled_in: [usize; 3],
+    quads: usize,
+    wholes: *const [i32; 4],
+    multipliers: *const [i32; 4],
+    shifts: *const [i32; 4],
+    /// Four rows.
+    rows_step: usize,
 }
 
-/// [`Quad::model`], for a depth of one and more and factors that shift to the right.
-#[inline(always)]
-pub(super) fn multiply(quad: &Quad<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
-    if !quad.fits(pixels, out) {
+/// [`Quads::model`], for a depth of one and more and short factors.
+#[inline(never)]
+pub(super) fn multiply(quads: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
+    if !quads.fits(pixels, out) {
         return None;
     }
-    if pixels == 0 {
+    if pixels == 0 || quads.whole.is_empty() {
         return Some(());
     }
-    let depth = quad.depth;
+    let depth = quads.depth;
     let blocks = depth / 16;
     // 1 to 8 of them, 0 when there is no whole block.
     let first_blocks = if blocks == 0 { 0 } else { (blocks - 1) % 8 + 1 };
     let back = if blocks == 0 { 0 } else { (8 - first_blocks) * 16 };
     let at = |start: *const i8, index: usize| start.wrapping_add(index * depth).wrapping_sub(back);
-    let (window, row) = (quad.windows.as_ptr(), quad.weights.as_ptr());
+    let (window, row) = (quads.windows.as_ptr(), quads.weights.as_ptr());
     let passes = (blocks - first_blocks) / 8;
     let mut frame = Frame {
-        whole: quad.whole,
+        whole: [0; 4],
         pointers: [
             at(window, 0),
             // Of a single window, both are the same, and the second result is not stored.
@@ -74,19 +79,23 @@ pub(super) fn multiply(quad: &Quad<'_>, pixels: usize, out: &mut [i8]) -> Option
         first_blocks,
         passes,
         out: out.as_mut_ptr(),
-        out_step: quad.out_step,
+        out_step: quads.out_step,
         window_step: 2 * depth,
         pixels,
-        output_offset: quad.output_offset,
+        output_offset: quads.output_offset,
         passes_left: passes,
         next: 0,
         tail: depth % 16,
-        spilled: [0; 4],
-        multipliers: quad.factors.map(|factor| factor.multiplier),
-        shifts: quad.factors.map(|factor| factor.shift),
+        filled_in: [0; 3],
+        quads: quads.whole.len(),
+        wholes: quads.whole.as_ptr(),
+        multipliers: quads.multipliers.as_ptr(),
+        shifts: quads.shifts.as_ptr(),
+        rows_step: 4 * depth,
     };
-    // SAFETY: `fits` holds that the windows have `pixels · depth` elements and the rows `4 · depth`, which is all that is read; and
-    // that the outputs have four elements at each multiple of `out_step`, which is all that is written.
+    // SAFETY: `fits` holds that the windows have `pixels · depth` elements, and that there are constants and a row of `depth` elements
+    // for each of `4 · quads` channels, which is all that is read; and that the outputs have as many elements at each multiple
+    // of `out_step`, which is all that is written.
     unsafe { multiply_frame(&raw mut frame) };
     Some(())
 }
@@ -97,8 +106,6 @@ unsafe extern "C" fn multiply_frame(frame: *mut Frame) {
         ".cpu cortex-m55",
         "push {{r4-r11, lr}}",
         "vpush {{d8-d15}}",
-        "vldrw.32 q3, [r0, #96]",
-        "vldrw.32 q4, [r0, #112]",
         "sub sp, #96",
         "vldrw.32 q0, [r0, #0]",
         "vstrw.32 q0, [sp, #0]",
@@ -112,6 +119,7 @@ unsafe extern "C" fn multiply_frame(frame: *mut Frame) {
         "vstrw.32 q0, [sp, #64]",
         "vldrw.32 q0, [r0, #80]",
         "vstrw.32 q0, [sp, #80]",
+        "str r0, [sp, #88]",
         // Where the first pass starts.
         "ldr r1, [sp, #40]",
         "cbnz r1, 2f",
@@ -141,6 +149,17 @@ unsafe extern "C" fn multiply_frame(frame: *mut Frame) {
         "adds r2, #1",
         "5:",
         "str r2, [sp, #72]",
+        // Four channels.
+        "8:",
+        "ldr r0, [sp, #88]",
+        "ldrd r1, r2, [r0, #96]",
+        "ldr r3, [r0, #104]",
+        "vldrw.32 q0, [r1], #16",
+        "vldrw.32 q3, [r2], #16",
+        "vldrw.32 q4, [r3], #16",
+        "vstrw.32 q0, [sp]",
+        "strd r1, r2, [r0, #96]",
+        "str r3, [r0, #104]",
         // Two windows.
         "10:",
         "add r0, sp, #16",
@@ -349,7 +368,29 @@ unsafe extern "C" fn multiply_frame(frame: *mut Frame) {
         "addne r10, r4",
         "strd r8, r10, [sp, #16]",
         "b 10b",
+        // The next four channels: windows and pixels anew, the next rows, outputs behind these.
         "90:",
+        "ldr r0, [sp, #88]",
+        "ldrd r1, r2, [r0, #16]",
+        "strd r1, r2, [sp, #16]",
+        "ldr r3, [r0, #108]",
+        "add r1, sp, #24",
+        "ldm r1, {{r4-r7}}",
+        "add r4, r3",
+        "add r5, r3",
+        "add r6, r3",
+        "add r7, r3",
+        "stm r1, {{r4-r7}}",
+        "ldr r1, [r0, #48]",
+        "ldr r2, [r0, #60]",
+        "adds r1, #4",
+        "str r1, [r0, #48]",
+        "str r1, [sp, #48]",
+        "str r2, [sp, #60]",
+        "ldr r1, [sp, #92]",
+        "subs r1, #1",
+        "str r1, [sp, #92]",
+        "bne 8b",
         "add sp, #96",
         "vpop {{d8-d15}}",
         "pop {{r4-r11, pc}}",

@@ -31,11 +31,13 @@ pub mod judge;
 pub mod lift;
 pub mod lower;
 pub mod lowered;
+pub mod module;
 mod order;
 pub mod passes;
 pub mod plan;
 pub mod report;
 pub mod retarget;
+pub mod stack;
 #[cfg(test)]
 mod testing;
 pub mod verify;

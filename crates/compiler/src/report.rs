@@ -3,6 +3,7 @@
 use crate::Compiled;
 use crate::lowered::{BufferId, BufferKind, Call, Lowered, LoweredDomain};
 use crate::plan::{ALIGNMENT, MemoryPlan, Placement, operands};
+use crate::stack::{self, StackBound};
 use cortado_contract::ops::{Operator, OperatorKind, Rules};
 use cortado_kernels::state_words;
 use serde::Serialize;
@@ -29,6 +30,8 @@ pub struct Report {
     pub memory: MemoryReport,
     /// The size of a loaded method's state.
     pub state_bytes: usize,
+    /// The stack that loading and executing take, `None` where it was not measured.
+    pub stack: Option<StackBound>,
     /// Multiply-accumulates of one execution.
     pub macs: u64,
     /// The share of them that is computed in int8, from 0 to 1; 1 where there are none.
@@ -249,6 +252,7 @@ impl Report {
                 .iter()
                 .map(|call| state_words(call.operator.kind()))
                 .sum::<usize>(),
+            stack: stack::bound(target.isa(), lowered.calls.iter().map(|it| it.operator.kind())),
             macs,
             int8_share,
             float_operators: lowered.calls.iter().filter(|call| call.operator.is_float()).count(),

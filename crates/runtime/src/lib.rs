@@ -37,5 +37,21 @@ pub use error::{
 pub use method::{Method, Step, TensorInfo};
 pub use program::{Banks, LayoutPolicy, Program, Requirements};
 
+/// Bytes that start at a multiple of [`ALIGNMENT`]: a program's file in flash, or a bank of its arena.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(16))]
+pub struct Aligned<const N: usize>(pub [u8; N]);
+
+impl<const N: usize> Aligned<N> {
+    /// Bytes that are all 0.
+    #[allow(clippy::new_without_default, reason = "it is for statics")]
+    pub const fn new() -> Self {
+        Aligned([0; N])
+    }
+}
+
+const _: () =
+    assert!(align_of::<Aligned<1>>() == ALIGNMENT, "the type above is aligned by this constant");
+
 /// The alignment in bytes that a program's file, the banks of its arena, and lent inputs and outputs must have.
 pub const ALIGNMENT: usize = 16;

@@ -1,0 +1,195 @@
+//! The Rust module beside a compiled program: its memory as types and constants, so that a firmware that gives it too little does not
+//! compile.
+
+use crate::report::{BankReport, Report, TensorReport};
+use std::fmt::{self, Write};
+
+/// What the first line of each module starts with.
+pub const FIRST_WORDS: &str = "//! Made by `cortado compile`";
+
+/// The module for a program that lies beside it under the name `pte_file`.
+pub fn module(report: &Report, pte_file: &str) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut text, report, pte_file);
+    text
+}
+
+fn write(out: &mut String, report: &Report, pte_file: &str) -> fmt::Result {
+    let Report { cpu, isa, pte_bytes, state_bytes, memory, stack, .. } = report;
+    let banks = banks(&memory.banks);
+    let is_single = banks.len() == 1;
+    writeln!(
+        out,
+        "{FIRST_WORDS}: the program `{pte_file}` for {cpu}, {isa} kernels. Changes will be overwritten.\n\
+         //!\n\
+         //! ```ignore\n\
+         //! static mut STATE: model::State = model::State::new();\n\
+         //! let mut method = model::load(&mut state.0, {})?;\n\
+         //! ```\n\
+         \n\
+         #![allow(dead_code, reason = \"a firmware uses a part\")]\n\
+         \n\
+         use cortado_runtime::{{Aligned, Banks, LayoutPolicy, LoadError, Method, Native, Program}};\n\
+         \n\
+         /// The program, to be read in place.\n\
+         pub static PROGRAM: Aligned<PROGRAM_BYTES> = Aligned(*include_bytes!({pte_file:?}));\n\
+         \n\
+         /// The size of the program. A module that is not of this very program does not compile.\n\
+         pub const PROGRAM_BYTES: usize = {pte_bytes};",
+        banks.iter().map(|bank| format!("&mut {}", bank.argument)).collect::<Vec<_>>().join(", ")
+    )?;
+    for Bank { constant, type_name, what, bytes, .. } in &banks {
+        writeln!(
+            out,
+            "\n/// Bytes of {what}.\npub const {constant}: usize = {bytes};\n\
+             \n/// {}, of just the right size.\npub type {type_name} = Aligned<{constant}>;",
+            capitalized(what)
+        )?;
+    }
+    writeln!(
+        out,
+        "\n/// Words of the method's state: its prepared operators.\n\
+         pub const STATE_WORDS: usize = {};\n\
+         \n/// Memory for the method's state.\npub struct State(pub [u32; STATE_WORDS]);\n\
+         \nimpl State {{\n    /// State before loading.\n    #[allow(clippy::new_without_default, reason = \"for statics\")]\n    \
+         pub const fn new() -> Self {{\n        State([0; STATE_WORDS])\n    }}\n}}",
+        state_bytes / 4
+    )?;
+    if let Some(stack) = stack {
+        writeln!(
+            out,
+            "\n/// Bytes of stack that loading and executing take at most, below their caller: the most that was measured on the\n\
+             /// emulated board {}, in release builds. Interrupts come on top.\n\
+             pub const STACK_BYTES: usize = {};",
+            stack.board, stack.bytes
+        )?;
+    }
+    let sides = [("input", "INPUT", &report.inputs), ("output", "OUTPUT", &report.outputs)];
+    for (side, prefix, tensors) in sides {
+        for (index, tensor) in tensors.iter().enumerate() {
+            write_tensor(out, &format!("{side} {index}"), &format!("{prefix}{index}"), tensor)?;
+            if memory.lent.contains(&tensor.name) {
+                writeln!(
+                    out,
+                    "\n/// Memory of the caller's for {side} {index}, to be lent to `Method::execute_with`.\n\
+                     pub type {}{index}Memory = Aligned<{{ {prefix}{index}_BYTES }}>;",
+                    capitalized(side)
+                )?;
+            }
+        }
+    }
+    let generics: String =
+        banks.iter().map(|bank| format!(", const {}: usize", bank.generic)).collect();
+    let arguments: String = banks
+        .iter()
+        .map(|bank| format!("    {}: &'m mut Aligned<{}>,\n", bank.argument, bank.generic))
+        .collect();
+    let asserts: String = banks
+        .iter()
+        .map(|bank| {
+            format!(
+                "    const {{ assert!({} >= {}, \"{} is too small for this program\") }};\n",
+                bank.generic, bank.constant, bank.what
+            )
+        })
+        .collect();
+    let slices: Vec<String> =
+        banks.iter().map(|bank| format!("&mut {}.0[..]", bank.argument)).collect();
+    let memory = if is_single { "Memory that is" } else { "Banks that are" };
+    writeln!(
+        out,
+        "\n/// Loads the program. {memory} too small, or too little state, is an error when the firmware is built.\n\
+         ///\n\
+         /// # Errors\n\
+         /// See [`LoadError`].\n\
+         pub fn load<'m, const STATE: usize{generics}>(\n    state: &'m mut [u32; STATE],\n{arguments}) -> Result<Method<'m, \
+         Native>, LoadError> {{\n    const {{ assert!(STATE >= STATE_WORDS, \"the state is too small for this program\") \
+         }};\n{asserts}    let banks = Banks::from([{}]);\n    \
+         Program::parse(&PROGRAM.0)?.load(LayoutPolicy::Refuse, state, banks)\n}}",
+        slices.join(", ")
+    )
+}
+
+/// A bank under the names that it has in the module.
+struct Bank {
+    what: String,
+    constant: String,
+    type_name: String,
+    generic: String,
+    argument: String,
+    bytes: u64,
+}
+
+fn banks(reports: &[BankReport]) -> Vec<Bank> {
+    let bank = |(index, report): (usize, &BankReport)| {
+        let name = identifier(&report.name);
+        let (what, name) = match (name.is_empty(), reports.len()) {
+            (true, 1) => ("the arena".to_owned(), "arena".to_owned()),
+            (true, _) => (format!("bank {index} of the arena"), format!("bank{index}")),
+            (false, _) => (format!("the arena's bank {}", report.name), name),
+        };
+        let upper = name.to_uppercase();
+        Bank {
+            what,
+            constant: format!("{upper}_BYTES"),
+            type_name: name.split('_').map(capitalized).collect(),
+            generic: upper,
+            argument: name,
+            bytes: report.bytes,
+        }
+    };
+    reports.iter().enumerate().map(bank).collect()
+}
+
+fn write_tensor(out: &mut String, what: &str, prefix: &str, tensor: &TensorReport) -> fmt::Result {
+    let TensorReport { name, dtype, shape, dim_order } = tensor;
+    let count: u64 = shape.iter().map(|extent| u64::from(*extent)).product();
+    let element = match *dtype {
+        "float32" => "f32",
+        "int8" => "i8",
+        "uint8" => "u8",
+        "int16" => "i16",
+        "int32" => "i32",
+        "int64" => "i64",
+        other => other,
+    };
+    writeln!(
+        out,
+        "\n/// The element type of {what}, `{name}`.\npub type {}Element = {element};\n\
+         /// The extents of {what}, in logical order.\npub const {prefix}_SHAPE: [usize; {}] = {shape:?};\n\
+         /// The axes of {what} in memory order, outermost first.\npub const {prefix}_DIM_ORDER: [usize; {}] = {dim_order:?};\n\
+         /// The number of elements of {what}.\npub const {prefix}_COUNT: usize = {count};\n\
+         /// The bytes of {what}.\npub const {prefix}_BYTES: usize = {count} * size_of::<{}Element>();",
+        capitalized(&prefix.to_lowercase()),
+        shape.len(),
+        dim_order.len(),
+        capitalized(&prefix.to_lowercase()),
+    )
+}
+
+fn capitalized(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// A name that Rust takes: small letters, digits and underscores, and no keyword.
+fn identifier(name: &str) -> String {
+    let mut text: String = name
+        .chars()
+        .map(
+            |letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' },
+        )
+        .collect();
+    if text.starts_with(|first: char| first.is_ascii_digit()) {
+        text.insert(0, '_');
+    }
+    const TAKEN: [&str; 12] = [
+        "state", "static", "self", "mut", "ref", "mod", "type", "use", "fn", "const", "crate",
+        "program",
+    ];
+    if TAKEN.contains(&text.as_str()) {
+        text.push_str("_bank");
+    }
+    text
+}

@@ -15,7 +15,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-use search::{Order, Outcome, Search, Sections};
+use search::{Outcome, Refuted, Search, Sections, Strategy};
 
 /// A buffer: live in the half-open interval [`lower`, `upper`), `size` bytes long.
 ///
@@ -96,25 +96,25 @@ pub fn minimize(items: &[Item], budget: Budget) -> Allocation {
     let (mut offsets, mut height) = greedy::lowest(&problem.items);
     let mut steps = 0;
     let mut proven = height == problem.lower_bound;
-    if !proven && let Some(exact) = problem.exact() {
+    if !proven && let Some(mut exact) = problem.exact() {
         // In units. Everything below `refuted` is impossible.
         let mut refuted = (problem.lower_bound / u128::from(problem.unit)) as u64;
         let mut found = (height / u128::from(problem.unit)) as u64;
         let mut limit = FIRST_LIMIT;
+        let mut round = 0;
         'search: while refuted < found && steps < budget.steps {
             // Bisect, beginning at the bound, which can be reached as a rule; where the limit does not suffice, look higher up.
             let mut capacity = refuted;
             let mut tried = refuted;
             while tried < found {
-                for order in Order::ALL {
+                for strategy in Strategy::round(round) {
                     let limit = limit.min(budget.steps - steps);
-                    let (outcome, taken) = exact.attempt(capacity, order, limit);
+                    let (outcome, taken) = exact.attempt(capacity, strategy, limit);
                     steps += taken;
                     match outcome {
                         Outcome::Found(units) => {
-                            offsets =
-                                units.iter().map(|it| u128::from(*it * problem.unit)).collect();
-                            found = exact.height(&units);
+                            offsets = problem.scale(&units);
+                            found = exact.sections.height(&units);
                             break;
                         }
                         Outcome::Infeasible => {
@@ -128,7 +128,8 @@ pub fn minimize(items: &[Item], budget: Budget) -> Allocation {
                 }
                 capacity = tried + found.saturating_sub(tried) / 2;
             }
-            limit *= LIMIT_GROWTH;
+            round += 1;
+            limit = limit.saturating_mul(LIMIT_GROWTH);
         }
         height = u128::from(found) * u128::from(problem.unit);
         proven = refuted >= found;
@@ -157,26 +158,26 @@ pub fn fit_counting(items: &[Item], capacity: u64, budget: Budget) -> (Fit, u64)
     if height <= u128::from(capacity) {
         return (Fit::Found(problem.spread(&offsets)), 0);
     }
-    let Some(exact) = problem.exact() else { return (Fit::OutOfBudget, 0) };
+    let Some(mut exact) = problem.exact() else { return (Fit::OutOfBudget, 0) };
     let mut steps = 0;
     let mut limit = FIRST_LIMIT;
+    let mut round = 0;
     while steps < budget.steps {
-        for order in Order::ALL {
+        for strategy in Strategy::round(round) {
             let limit = limit.min(budget.steps - steps);
-            let (outcome, taken) = exact.attempt(capacity / problem.unit, order, limit);
+            let (outcome, taken) = exact.attempt(capacity / problem.unit, strategy, limit);
             steps += taken;
             match outcome {
                 Outcome::Found(units) => {
-                    let offsets: Vec<u128> =
-                        units.iter().map(|it| u128::from(*it * problem.unit)).collect();
-                    return (Fit::Found(problem.spread(&offsets)), steps);
+                    return (Fit::Found(problem.spread(&problem.scale(&units))), steps);
                 }
                 Outcome::Infeasible => return (Fit::Infeasible, steps),
                 Outcome::OutOfSteps if steps >= budget.steps => break,
                 Outcome::OutOfSteps => {}
             }
         }
-        limit *= LIMIT_GROWTH;
+        round += 1;
+        limit = limit.saturating_mul(LIMIT_GROWTH);
     }
     (Fit::OutOfBudget, steps)
 }
@@ -261,8 +262,10 @@ struct Problem {
 
 impl Problem {
     fn new(all: &[Item]) -> Problem {
-        let (places, items): (Vec<usize>, Vec<Item>) =
-            all.iter().copied().enumerate().filter(|(_, it)| it.takes_memory()).unzip();
+        let mut kept: Vec<(usize, Item)> =
+            all.iter().copied().enumerate().filter(|(_, it)| it.takes_memory()).collect();
+        kept.sort_by_key(|(_, it)| (it.lower, it.upper, it.size));
+        let (places, items): (Vec<usize>, Vec<Item>) = kept.into_iter().unzip();
         let unit = items.iter().fold(0, |unit, it| greatest_common_divisor(it.size, unit));
         let lower_bound = most_live(&items);
         Problem { items, places, count: all.len(), unit: unit.max(1), lower_bound }
@@ -276,7 +279,12 @@ impl Problem {
         if sum >= 1 << 62 || pairs(&scaled) > PAIRS_MAX {
             return None;
         }
-        Some(Exact(Sections::new(&scaled)))
+        Some(Exact { sections: Sections::new(&scaled), refuted: Refuted::new() })
+    }
+
+    /// Offsets in bytes from offsets in units.
+    fn scale(&self, units: &[u64]) -> Vec<u128> {
+        units.iter().map(|it| u128::from(*it) * u128::from(self.unit)).collect()
     }
 
     /// Offsets for the caller's list.
@@ -289,17 +297,17 @@ impl Problem {
     }
 }
 
-struct Exact(Sections);
+/// The exact search over one problem, in units.
+struct Exact {
+    sections: Sections,
+    refuted: Refuted,
+}
 
 impl Exact {
-    fn attempt(&self, capacity: u64, order: Order, limit: u64) -> (Outcome, u64) {
-        let mut search = Search::new(&self.0, capacity, order);
+    fn attempt(&mut self, capacity: u64, strategy: Strategy, limit: u64) -> (Outcome, u64) {
+        let mut search = Search::new(&self.sections, capacity, strategy, &mut self.refuted);
         let outcome = search.run(limit);
         (outcome, search.steps())
-    }
-
-    fn height(&self, offsets: &[u64]) -> u64 {
-        self.0.height(offsets)
     }
 }
 

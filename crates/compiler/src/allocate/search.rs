@@ -30,8 +30,16 @@
 //! 4. *Twins.* Items equal in lifetime and size are placed in the order in which they are given.
 //! 5. *Parts.* Where no unplaced item crosses from one section to the next, the two sides are independent. A part that is solved
 //!    stays solved when another one turns out to be impossible: it is the split that is undone, not the first part's choices.
+//! 6. *Memory.* What was refuted once, by whichever strategy, is not searched again ([`Refuted`]).
+//! 7. *Restarts.* A bad choice near the root can cost any number of steps. Several strategies get a few steps each, in turns, and
+//!    more in every round ([`Strategy`]).
+//!
+//! Sections, canonical solutions, inference on floors and preorderings tried in turns are ideas of M. D. Moffitt, "MiniMalloc: A
+//! Lightweight Memory Allocator for Hardware-Accelerated Machine Learning", ASPLOS 2023. Branching on what comes next in one niche,
+//! in place of what comes next by offset anywhere, is this module's.
 
 use super::{Item, events};
+use std::cmp::Reverse;
 
 /// What one run of the search came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,34 +168,38 @@ impl Sections {
     }
 }
 
-/// In which order the items for a niche are tried.
+/// In which order the items for a niche are tried. The greatest goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    Area,
+enum Order {
+    /// Longest.
     Width,
+    /// Most bytes.
     Size,
+    /// Most bytes that live at one time of its life.
     Total,
+    /// Most bytes squared times time.
+    Flat,
+    /// By chance.
+    Chance(u64),
 }
 
 impl Order {
-    pub(super) const ALL: [Order; 4] = [Order::Width, Order::Total, Order::Area, Order::Size];
-
-    /// The rank of each item: the lower is tried first.
+    /// The rank of each item: the lowest is tried first.
     fn ranks(self, sections: &Sections) -> Vec<u32> {
         let mut sorted: Vec<u32> = (0..sections.size.len() as u32).collect();
         let key = |item: &u32| {
             let index = *item as usize;
-            let (size, width) = (sections.size[index], sections.width[index]);
-            let area = u128::from(size) * u128::from(width);
-            let (size, width) = (u128::from(size), u128::from(width));
-            let total = u128::from(sections.peak(*item));
+            let (size, width) = (u128::from(sections.size[index]), sections.width[index].into());
+            let area = size * width;
+            let total = sections.peak(*item).into();
             let keys = match self {
-                Order::Area => [area, width, total],
                 Order::Width => [width, area, total],
                 Order::Size => [size, width, total],
                 Order::Total => [total, area, width],
+                Order::Flat => [area.saturating_mul(size), width, total],
+                Order::Chance(seed) => [mix(u64::from(*item), seed).into(), width, total],
             };
-            (keys.map(|it| u128::MAX - it), *item)
+            (keys.map(Reverse), *item)
         };
         sorted.sort_by_cached_key(key);
         let mut ranks = vec![0; sorted.len()];
@@ -195,6 +207,71 @@ impl Order {
             ranks[item as usize] = rank as u32;
         }
         ranks
+    }
+}
+
+/// Which section is decided next, of those at the bottom of a niche. The least goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pick {
+    /// Fewest items for it, then least slack: what its capacity exceeds its floor and unplaced bytes by.
+    Fewest,
+    /// Fewest items times slack.
+    Tightest,
+    /// Lowest floor, then fewest items.
+    Lowest,
+    /// Fewest items, then lowest floor.
+    FewestLowest,
+}
+
+/// How a run decides what the algorithm leaves open. Every strategy is complete, but they differ widely in how soon they find
+/// something in a given instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Strategy(Order, Pick);
+
+impl Strategy {
+    /// The strategies of a round: those that found most in variants of hard instances come first.
+    pub(super) fn round(round: u64) -> [Strategy; 10] {
+        [
+            Strategy(Order::Width, Pick::Fewest),
+            Strategy(Order::Flat, Pick::Tightest),
+            Strategy(Order::Width, Pick::FewestLowest),
+            Strategy(Order::Total, Pick::Tightest),
+            Strategy(Order::Size, Pick::Lowest),
+            Strategy(Order::Chance(2 * round), Pick::Fewest),
+            Strategy(Order::Size, Pick::FewestLowest),
+            Strategy(Order::Width, Pick::Tightest),
+            Strategy(Order::Total, Pick::Lowest),
+            Strategy(Order::Chance(2 * round + 1), Pick::FewestLowest),
+        ]
+    }
+}
+
+/// Two numbers made one that looks like chance.
+fn mix(a: u64, b: u64) -> u64 {
+    let mut mixed = (a.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15)) ^ b.rotate_left(32);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// States of components that are known to have no solution. It outlasts a run: what one strategy refutes none need look at
+/// again. A state is known by 128 bits of hash, and displaces an older one in the same slot.
+#[derive(Clone, Debug)]
+pub(super) struct Refuted(Vec<u128>);
+
+impl Refuted {
+    const SLOTS: usize = 1 << 16;
+
+    pub(super) fn new() -> Refuted {
+        Refuted(vec![0; Self::SLOTS])
+    }
+
+    fn insert(&mut self, state: u128) {
+        self.0[state as usize % Self::SLOTS] = state;
+    }
+
+    fn contains(&self, state: u128) -> bool {
+        self.0[state as usize % Self::SLOTS] == state
     }
 }
 
@@ -219,6 +296,7 @@ struct Frame {
     changes: u32,
     goals: u32,
     goal: Goal,
+    state: u128,
 }
 
 /// A component to be solved, and where to go from there.
@@ -237,7 +315,9 @@ struct Goal {
 pub(super) struct Search<'a> {
     sections: &'a Sections,
     capacity: u64,
+    pick: Pick,
     ranks: Vec<u32>,
+    refuted: &'a mut Refuted,
     offset: Vec<u64>,
     bound: Vec<u64>,
     /// The offset at which an item rests on what is placed.
@@ -258,7 +338,12 @@ pub(super) struct Search<'a> {
 
 impl<'a> Search<'a> {
     /// The sum of the sizes must be below 2⁶³.
-    pub(super) fn new(sections: &'a Sections, capacity: u64, order: Order) -> Search<'a> {
+    pub(super) fn new(
+        sections: &'a Sections,
+        capacity: u64,
+        strategy: Strategy,
+        refuted: &'a mut Refuted,
+    ) -> Search<'a> {
         let items = sections.size.len();
         let mut crossing = vec![0; sections.count];
         for item in 0..items as u32 {
@@ -268,7 +353,9 @@ impl<'a> Search<'a> {
         Search {
             sections,
             capacity,
-            ranks: order.ranks(sections),
+            pick: strategy.1,
+            ranks: strategy.0.ranks(sections),
+            refuted,
             offset: vec![0; items],
             bound: vec![0; items],
             rest: vec![0; items],
@@ -317,9 +404,13 @@ impl<'a> Search<'a> {
     }
 
     /// Opens a choice: the most constrained section at the bottom of a niche.
-    fn choose(&mut self, goal: Goal) {
+    fn choose(&mut self, goal: Goal) -> bool {
         let (first, end) = (goal.first as usize, goal.end as usize);
         self.steps += (end - first) as u64;
+        let state = self.state(first, end);
+        if self.refuted.contains(state) {
+            return false;
+        }
         let mut best = (u64::MAX, u64::MAX, first);
         let mut start = first;
         while start < end {
@@ -333,7 +424,13 @@ impl<'a> Search<'a> {
             if walled_left && walled_right {
                 for section in start..stop {
                     let slack = self.capacity - floor - self.total[section];
-                    let key = (u64::from(self.options[section]), slack, section);
+                    let options = u64::from(self.options[section]);
+                    let key = match self.pick {
+                        Pick::Fewest => (options, slack, section),
+                        Pick::Tightest => (options.saturating_mul(slack + 1), slack, section),
+                        Pick::Lowest => (floor, options, section),
+                        Pick::FewestLowest => (options, floor, section),
+                    };
                     best = best.min(key);
                 }
             }
@@ -361,15 +458,36 @@ impl<'a> Search<'a> {
             changes: self.changes.len() as u32,
             goals: self.goals.len() as u32,
             goal,
+            state,
         });
+        true
+    }
+
+    /// A hash of all that decides whether a component can be solved: the capacity, and of each unplaced item its bound and
+    /// where it rests. Floors follow from these.
+    fn state(&mut self, first: usize, end: usize) -> u128 {
+        let from = self.sections.first.partition_point(|it| (*it as usize) < first);
+        let to = self.sections.first.partition_point(|it| (*it as usize) < end);
+        self.steps += (to - from) as u64;
+        let mut low = self.capacity;
+        let mut high = self.capacity;
+        for item in from..to {
+            if self.bound[item] != PLACED {
+                let mixed = mix(mix(item as u64, self.bound[item]), self.rest[item]);
+                low = low.wrapping_add(mixed);
+                high = high.wrapping_add(mixed.rotate_left(32).wrapping_mul(mixed | 1));
+            }
+        }
+        (u128::from(high) << 64) | u128::from(mix(low, high))
     }
 
     /// Takes the next branch of the last choice. `None` if there is none anywhere, `Some(None)` if the branch is refuted at once.
     #[allow(clippy::option_option)]
     fn advance(&mut self) -> Option<Option<Goal>> {
         let frame = self.frames.last_mut()?;
-        let Frame { section, next, end, wasted, changes, goals, goal } = *frame;
+        let Frame { section, next, end, wasted, changes, goals, goal, state } = *frame;
         if wasted {
+            self.refuted.insert(state);
             self.frames.pop();
             self.pool.truncate(self.frames.last().map_or(0, |it| it.end as usize));
             return Some(None);

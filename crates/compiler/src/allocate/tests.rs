@@ -1,49 +1,37 @@
 //! The search against exhaustive search, the checker against defects, and the odd cases.
 
 use super::*;
+use cortado_testkit::random::Random;
 
 const BUDGET: Budget = Budget { steps: 20_000_000 };
 
-/// A generator of pseudo-random numbers (SplitMix64).
-struct Random(u64);
+fn below(random: &mut Random, end: u64) -> u64 {
+    random.between(0, end as i32 - 1) as u64
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
+fn scattered(random: &mut Random, count: u64, times: u64, sizes: u64) -> Vec<Item> {
+    let mut item = |_| {
+        let lower = below(random, times) as u32;
+        let upper = lower + 1 + below(random, times - u64::from(lower)) as u32;
+        Item { lower, upper, size: 1 + below(random, sizes) }
+    };
+    (0..count).map(&mut item).collect()
+}
 
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn items(&mut self, count: usize, times: u64, sizes: u64) -> Vec<Item> {
-        let item = |random: &mut Random| {
-            let lower = random.below(times) as u32;
-            let upper = lower + 1 + random.below(times - u64::from(lower)) as u32;
-            Item { lower, upper, size: 1 + random.below(sizes) }
-        };
-        (0..count).map(|_| item(self)).collect()
-    }
-
-    /// Items that all but fill a memory of `load` bytes at all times, if they can be laid out in it, which is not certain.
-    fn crowd(&mut self, times: u64, load: u64) -> Vec<Item> {
-        let mut live = vec![0; times as usize];
-        let mut items = Vec::new();
-        for _ in 0..400 {
-            let lower = self.below(times) as usize;
-            let upper = (lower + 1 + self.below(4) as usize).min(times as usize);
-            let size = 1 + self.below(load / 2);
-            if live[lower..upper].iter().all(|it| it + size <= load) {
-                live[lower..upper].iter_mut().for_each(|it| *it += size);
-                items.push(Item { lower: lower as u32, upper: upper as u32, size });
-            }
+/// Items that all but fill a memory of `load` bytes at all times, if they can be laid out in it, which is not certain.
+fn crowded(random: &mut Random, times: u64, load: u64) -> Vec<Item> {
+    let mut live = vec![0; times as usize];
+    let mut items = Vec::new();
+    for _ in 0..400 {
+        let lower = below(random, times) as usize;
+        let upper = (lower + 1 + below(random, 4) as usize).min(times as usize);
+        let size = 1 + below(random, load / 2);
+        if live[lower..upper].iter().all(|it| it + size <= load) {
+            live[lower..upper].iter_mut().for_each(|it| *it += size);
+            items.push(Item { lower: lower as u32, upper: upper as u32, size });
         }
-        items
     }
+    items
 }
 
 const fn item(lower: u32, upper: u32, size: u64) -> Item {
@@ -57,6 +45,7 @@ fn exists(items: &[Item], height: u64) -> bool {
         if placed.len() == items.len() {
             return true;
         }
+        let mut candidates = Vec::new();
         for (index, item) in items.iter().enumerate() {
             if placed.iter().any(|(other, _)| *other == index) {
                 continue;
@@ -66,10 +55,15 @@ fn exists(items: &[Item], height: u64) -> bool {
                 other.lower < item.upper && item.lower < other.upper
             });
             let offset = beneath.map(|it| it.1).max().unwrap_or(0);
-            if offset < last || offset + item.size > height {
-                continue;
+            if offset + item.size > height {
+                return false;
             }
-            placed.push((index, offset + item.size));
+            if offset >= last {
+                candidates.push((index, offset));
+            }
+        }
+        for (index, offset) in candidates {
+            placed.push((index, offset + items[index].size));
             let found = go(items, placed, offset, height);
             placed.pop();
             if found {
@@ -93,13 +87,17 @@ fn confirm(items: &[Item]) -> bool {
     assert!(allocation.proven, "{items:?}");
     let height = allocation.height;
     let problem = Problem::new(items);
-    let exact = problem.exact().expect("the numbers are small");
-    for order in Order::ALL {
-        let attempt = |capacity: u64| exact.attempt(capacity / problem.unit, order, u64::MAX).0;
-        let Outcome::Found(units) = attempt(height) else { panic!("{order:?}: {items:?}") };
-        let offsets: Vec<u64> = units.iter().map(|it| it * problem.unit).collect();
-        assert_eq!(check(items, &offsets, height), [], "{order:?}: {items:?}");
-        assert_eq!(attempt(height - 1), Outcome::Infeasible, "{order:?}: {items:?}");
+    let mut exact = problem.exact().expect("the numbers are small");
+    for strategy in Strategy::round(0) {
+        let mut attempt = |capacity: u64| {
+            // What another strategy refuted is forgotten, so that each is seen to search the whole tree.
+            exact.refuted = Refuted::new();
+            exact.attempt(capacity / problem.unit, strategy, u64::MAX).0
+        };
+        let Outcome::Found(units) = attempt(height) else { panic!("{strategy:?}: {items:?}") };
+        let offsets = problem.spread(&problem.scale(&units));
+        assert_eq!(check(items, &offsets, height), [], "{strategy:?}: {items:?}");
+        assert_eq!(attempt(height - 1), Outcome::Infeasible, "{strategy:?}: {items:?}");
     }
     let above = height > allocation.lower_bound;
     assert!(!above || !exists(items, height - 1), "{items:?}");
@@ -108,20 +106,21 @@ fn confirm(items: &[Item]) -> bool {
 
 #[test]
 fn least_heights_of_random_items() {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     for _ in 0..500 {
-        let count = 1 + random.below(9) as usize;
-        let (times, sizes) = (3 + random.below(5), 1 + random.below(6));
-        confirm(&random.items(count, times, sizes));
+        let count = 1 + below(&mut random, 9);
+        let (times, sizes) = (3 + below(&mut random, 5), 1 + below(&mut random, 6));
+        confirm(&scattered(&mut random, count, times, sizes));
     }
 }
 
 #[test]
 fn least_heights_of_crowded_items() {
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     for _ in 0..1200 {
-        let (times, load) = (5 + random.below(3), [4, 20, 40][random.below(3) as usize]);
-        let items = random.crowd(times, load);
+        let (times, load) =
+            (5 + below(&mut random, 3), [4, 20, 40][below(&mut random, 3) as usize]);
+        let items = crowded(&mut random, times, load);
         // For the sake of exhaustive search.
         if items.len() <= 12 {
             confirm(&items);
@@ -152,24 +151,24 @@ fn some_least_heights_are_above_the_bound() {
 /// Heights above the bound are rare among random items. They are frequent around an instance that has one.
 #[test]
 fn least_heights_around_a_stubborn_instance() {
-    let mut random = Random(9);
+    let mut random = Random::new(9);
     let mut above = 0;
-    for _ in 0..500 {
-        let scale = 3 + random.below(6);
+    for _ in 0..150 {
+        let scale = 3 + below(&mut random, 6);
         let mut items: Vec<Item> =
             STUBBORN.iter().map(|it| Item { size: it.size * scale, ..*it }).collect();
-        for _ in 0..random.below(4) {
-            let index = random.below(8) as usize;
-            items[index].size = items[index].size + 1 - random.below(3);
+        for _ in 0..below(&mut random, 4) {
+            let index = below(&mut random, 8) as usize;
+            items[index].size = items[index].size + 1 - below(&mut random, 3);
         }
-        let more = random.below(3) as usize;
-        items.extend(random.items(more, 5, 2));
+        let more = below(&mut random, 3);
+        items.extend(scattered(&mut random, more, 5, 2));
         for index in 0..items.len() {
-            items.swap(index, random.below(8) as usize);
+            items.swap(index, below(&mut random, 8) as usize);
         }
         above += usize::from(confirm(&items));
     }
-    assert!(above > 100, "{above} instances need more than what is live at once");
+    assert!(above > 30, "{above} instances need more than what is live at once");
 }
 
 #[test]
@@ -215,9 +214,9 @@ fn sizes_near_the_end_of_the_numbers() {
     assert_ne!(check(&together, &allocation.offsets, allocation.height), []);
     assert_eq!(fit(&together, u64::MAX, BUDGET), Fit::Infeasible);
     // What greedy heuristics miss is not searched for in numbers so large, and nothing is claimed about it.
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     for _ in 0..200 {
-        let mut items = random.crowd(8, 12);
+        let mut items = crowded(&mut random, 8, 12);
         items.iter_mut().for_each(|it| it.size = it.size * (u64::MAX / 16) + 1);
         let allocation = minimize(&items, BUDGET);
         assert_sound(&items, &allocation);
@@ -227,9 +226,9 @@ fn sizes_near_the_end_of_the_numbers() {
 
 #[test]
 fn large_units_cost_nothing() {
-    let mut random = Random(4);
+    let mut random = Random::new(4);
     for _ in 0..100 {
-        let small = random.crowd(8, 12);
+        let small = crowded(&mut random, 8, 12);
         let large: Vec<Item> = small.iter().map(|it| Item { size: it.size << 58, ..*it }).collect();
         let (small, large) = (minimize(&small, BUDGET), minimize(&large, BUDGET));
         assert_eq!(small.offsets.iter().map(|it| it << 58).collect::<Vec<_>>(), large.offsets);
@@ -239,9 +238,9 @@ fn large_units_cost_nothing() {
 
 #[test]
 fn the_same_answer_every_time() {
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     for _ in 0..50 {
-        let items = random.crowd(12, 20);
+        let items = crowded(&mut random, 12, 20);
         let allocation = minimize(&items, Budget { steps: 1_000_000 });
         assert_eq!(allocation, minimize(&items, Budget { steps: 1_000_000 }));
         assert_sound(&items, &allocation);
@@ -251,9 +250,9 @@ fn the_same_answer_every_time() {
 /// Which of several equal items comes first does not matter to the height, and equal items swap their offsets at most.
 #[test]
 fn equal_items_in_any_order() {
-    let mut random = Random(6);
+    let mut random = Random::new(6);
     for _ in 0..100 {
-        let half = random.crowd(6, 8);
+        let half = crowded(&mut random, 6, 8);
         let items: Vec<Item> = half.iter().flat_map(|it| [*it, *it]).collect();
         let reversed: Vec<Item> = items.iter().rev().copied().collect();
         let shuffled: Vec<Item> = half.iter().chain(&half).copied().collect();
@@ -268,18 +267,20 @@ fn equal_items_in_any_order() {
 
 #[test]
 fn offsets_are_aligned_as_the_sizes_are() {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     for _ in 0..100 {
-        let items: Vec<Item> =
-            random.crowd(8, 12).iter().map(|it| Item { size: it.size * 16, ..*it }).collect();
+        let items: Vec<Item> = crowded(&mut random, 8, 12)
+            .iter()
+            .map(|it| Item { size: it.size * 16, ..*it })
+            .collect();
         assert!(minimize(&items, BUDGET).offsets.iter().all(|it| it % 16 == 0));
     }
 }
 
 #[test]
 fn a_budget_is_kept_and_nothing_claimed_beyond_it() {
-    let mut random = Random(8);
-    let crowds: Vec<Vec<Item>> = (0..200).map(|_| random.crowd(16, 40)).collect();
+    let mut random = Random::new(8);
+    let crowds: Vec<Vec<Item>> = (0..200).map(|_| crowded(&mut random, 16, 40)).collect();
     for items in &crowds {
         for steps in [0, 1, 100, 10_000] {
             let allocation = minimize(items, Budget { steps });

@@ -6,6 +6,7 @@
 //! * `layout=refuse|adapt`: what to do with a program whose constants are in another instruction set's form;
 //! * `inputs=PATH`: the inputs' bytes in memory order, one input after the other, sample after sample;
 //! * `outputs=PATH`: where the outputs go, likewise;
+//! * `stack=operators`: also print how much stack each call takes, as `stack.OPERATOR=BYTES`, call by call;
 //! * `samples=COUNT`: how many samples there are; with 0, the program is only loaded.
 //!
 //! What it prints is `key=value`, one a line; a line that starts with `error:` says why the exit code is not 0.
@@ -173,6 +174,14 @@ fn run_samples(
             outputs.write_all(output).map_err(|error| failed("outputs", error))?;
         }
     }
+    if arguments.value("stack") == Some("operators") {
+        let (lent_in, lent_out) = lent.split_at_mut(lent_inputs);
+        let mut read: [&[u8]; MAX_REGIONS] = Default::default();
+        read.iter_mut().zip(&*lent_in).for_each(|(read, lent)| *read = lent);
+        let read = read.get(..lent_inputs).unwrap_or(&[]);
+        let written = lent_out.get_mut(..lent_count - lent_inputs).unwrap_or(&mut []);
+        print_stack_of_calls(method, read, written)?;
+    }
     println!("samples={samples}");
     println!("instructions={}", total / samples as u64);
     println!("instructions_min={least}");
@@ -180,6 +189,27 @@ fn run_samples(
     println!("execute_stack_bytes={stack_bytes}");
     println!("digest={:016x}", digest.0);
     Ok(())
+}
+
+/// Executes once more, on whatever the inputs hold, and prints what each call takes below this function's caller.
+#[inline(never)]
+fn print_stack_of_calls(
+    method: &mut Method<'_, Native>,
+    read: &[&[u8]],
+    written: &mut [&mut [u8]],
+) -> Result<(), Reported> {
+    for index in 0..method.input_count() {
+        if !method.is_input_lent(index) {
+            method.fill_input_bytes(index).map_err(|error| failed("input", error))?;
+        }
+    }
+    let used_before = stack::repaint();
+    let outcome = method.execute_observed(read, written, |step| {
+        let used = stack::high_water_bytes().saturating_sub(used_before);
+        println!("stack.{}={}", step.operator.name(), used.max(stack::MEASURED_BYTES_MIN));
+        stack::repaint();
+    });
+    outcome.map_err(|error| failed("execute", error))
 }
 
 fn failed(what: &str, error: impl core::fmt::Display) -> Reported {

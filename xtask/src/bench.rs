@@ -1,7 +1,9 @@
-//! `cargo xtask bench`: what kernels and models need, beside what the peers need.
+//! `cargo xtask bench`: what kernels, models and memory plans need, beside what the peers need.
 
 mod kernels;
 mod models;
+mod plan;
+mod stack;
 mod table;
 
 use clap::Subcommand;
@@ -13,6 +15,10 @@ pub(crate) enum Subject {
     Kernels(kernels::Options),
     /// Whole programs, executed by the runtime, held against ExecuTorch's
     Models(models::Options),
+    /// Memory plans of the models beside ExecuTorch's, and the planner's exact search on hard instances
+    Plan(plan::Options),
+    /// The stack that loading and each operator take on boards; writes the compiler's table of it
+    Stack,
 }
 
 /// Measures.
@@ -20,5 +26,7 @@ pub(crate) fn run(subject: &Subject) -> Result<(), String> {
     match subject {
         Subject::Kernels(options) => kernels::run(options),
         Subject::Models(options) => models::run(options),
+        Subject::Plan(options) => plan::run(options),
+        Subject::Stack => stack::run(),
     }
 }

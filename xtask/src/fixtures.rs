@@ -64,6 +64,7 @@ impl Ready {
             boundary: &self.boundary,
             requirements: self.requirements,
             policy,
+            stack_of_calls: false,
         }
     }
 

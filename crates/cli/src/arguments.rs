@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cortado_compiler::plan::{BANK_BYTES_MAX, BANKS_MAX, Bank, PlanOptions};
 use cortado_contract::{Cpu, Target};
 use std::path::PathBuf;
 
@@ -82,6 +83,89 @@ pub(crate) struct CompileArguments {
     /// Refuse the model if any operator computes in float
     #[arg(long)]
     pub(crate) deny_float: bool,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArguments,
+    /// Do not write the Rust module and the report beside the program
+    #[arg(long)]
+    pub(crate) no_module: bool,
+}
+
+/// How memory is planned, as options.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MemoryArguments {
+    /// Spread the arena over banks of memory, the fastest first, such as dtcm=128K,sram=512K
+    #[arg(long, value_name = "NAME=BYTES", value_delimiter = ',', value_parser = parse_bank)]
+    pub(crate) memory: Vec<Bank>,
+    /// Leave inputs or outputs in memory of the caller's, who lends it for each execution
+    #[arg(long, value_enum, value_name = "SIDE", value_delimiter = ',')]
+    pub(crate) lend: Vec<Side>,
+    /// Roughly how long to search for a better memory plan; the plan is the same on any machine
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = parse_seconds)]
+    pub(crate) plan_seconds: f64,
+}
+
+/// A side of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Side {
+    /// All inputs
+    Inputs,
+    /// All outputs
+    Outputs,
+}
+
+impl MemoryArguments {
+    /// How memory is to be planned.
+    pub(crate) fn options(&self) -> Result<PlanOptions, Failure> {
+        let names: Vec<&str> = self.memory.iter().map(|bank| bank.name.as_str()).collect();
+        if names.len() > BANKS_MAX {
+            let reason =
+                format!("{} banks were given; a program has at most {BANKS_MAX}", names.len());
+            return Err(Failure::new(reason));
+        }
+        if let Some((index, name)) =
+            names.iter().enumerate().find(|(index, name)| names[..*index].contains(name))
+        {
+            return Err(Failure::new(format!(
+                "--memory names `{name}` twice, the second time in place {}",
+                index + 1
+            )));
+        }
+        Ok(PlanOptions {
+            banks: self.memory.clone(),
+            lend_inputs: self.lend.contains(&Side::Inputs),
+            lend_outputs: self.lend.contains(&Side::Outputs),
+            seconds: self.plan_seconds,
+        })
+    }
+}
+
+/// `NAME=BYTES`, where the bytes may be in binary thousands: `K`, `M`.
+fn parse_bank(text: &str) -> Result<Bank, String> {
+    let (name, size) = text.split_once('=').ok_or("a bank is NAME=BYTES, such as sram=512K")?;
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
+    if name.is_empty() || !name.chars().all(is_name) {
+        return Err(format!("`{name}` is no name: letters, digits, `_` and `-`"));
+    }
+    let size = size.strip_suffix(['B', 'b']).unwrap_or(size);
+    let size = size.strip_suffix(['i']).unwrap_or(size);
+    let (digits, unit) = match size.chars().last() {
+        Some('K' | 'k') => (&size[..size.len() - 1], 1 << 10),
+        Some('M' | 'm') => (&size[..size.len() - 1], 1 << 20),
+        _ => (size, 1u64),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit));
+    let bytes = bytes.ok_or_else(|| format!("`{size}` is no size: bytes, or with K or M"))?;
+    if bytes > BANK_BYTES_MAX {
+        return Err(format!("a bank has at most {} MiB", BANK_BYTES_MAX >> 20));
+    }
+    Ok(Bank { name: name.to_owned(), capacity_bytes: bytes })
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds from 0 to 3600".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -242,6 +326,20 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let bytes = |text| parse_bank(text).map(|bank| bank.capacity_bytes);
+        assert_eq!(bytes("sram=512K"), Ok(512 << 10));
+        assert_eq!(bytes("sram=512KiB"), Ok(512 << 10));
+        assert_eq!(bytes("sram=2m"), Ok(2 << 20));
+        assert_eq!(bytes("sram=100"), Ok(100));
+        for wrong in
+            ["sram", "=1K", "a b=1K", "sram=", "sram=K", "sram=-1", "sram=1G", "sram=9999M"]
+        {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

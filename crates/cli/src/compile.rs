@@ -4,9 +4,11 @@ use crate::arguments::CompileArguments;
 use crate::failure::Failure;
 use crate::model;
 use cortado_compiler::Compiled;
-use cortado_compiler::report::{FloatIsland, FloatOperator, Report};
+use cortado_compiler::module::{FIRST_WORDS, module};
+use cortado_compiler::report::{BankReport, FloatIsland, FloatOperator, Report};
+use cortado_compiler::stack::StackBound;
 use cortado_npz::file::write_atomically;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub(crate) fn compile(arguments: &CompileArguments) -> Result<ExitCode, Failure> {
@@ -14,18 +16,64 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<ExitCode, Failure>
         return Err(model::target_missing(&arguments.model));
     };
     let exported = model::read_exported(&arguments.model)?;
-    let compiled = model::compiled(&arguments.model, &exported, target)?;
+    let options = arguments.memory.options()?;
+    let compiled = model::compiled_with(&arguments.model, &exported, target, &options)?;
     let report = Report::new(&compiled);
     if arguments.deny_float && report.float_operators > 0 {
         return Err(float_denied(&arguments.model, &report));
     }
+    let json = serde_json::to_vec_pretty(&report).map_err(Failure::new)?;
+    let beside =
+        if arguments.no_module { None } else { beside(&arguments.output, &report, &json)? };
     write_atomically(&arguments.output, &compiled.pte).map_err(Failure::new)?;
     if let Some(path) = &arguments.json {
-        let json = serde_json::to_vec_pretty(&report).map_err(Failure::new)?;
         write_atomically(path, &json).map_err(Failure::new)?;
     }
+    for (path, content) in beside.iter().flatten() {
+        write_atomically(path, content).map_err(Failure::new)?;
+    }
     summarize(&arguments.output.display().to_string(), &compiled, &report);
+    if let Some([(module, _), (report, _)]) = &beside {
+        eprintln!("  beside it      {}, {}", module.display(), report.display());
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The Rust module and the report that go beside the program. `None` where the output is no file that could have something
+/// beside it, such as a pipe.
+fn beside(
+    output: &Path,
+    report: &Report,
+    json: &[u8],
+) -> Result<Option<[(PathBuf, Vec<u8>); 2]>, Failure> {
+    let is_special = std::fs::metadata(output).is_ok_and(|metadata| !metadata.is_file());
+    let Some(name) = output.file_name().filter(|_| !is_special) else { return Ok(None) };
+    let module = module(report, &name.to_string_lossy());
+    let files = [
+        (output.with_extension("rs"), module.into_bytes()),
+        (output.with_extension("json"), json.to_vec()),
+    ];
+    for (path, _) in &files {
+        let is_free = match std::fs::read(path) {
+            Ok(there) => there.starts_with(FIRST_WORDS.as_bytes()) || is_report(&there),
+            Err(_) => true,
+        };
+        if path == output || !is_free {
+            let reason =
+                "would be overwritten by what goes beside the program, and cortado did not make it";
+            return Err(Failure::at(path, reason)
+                .help("give --output another name, or leave the module and the report out with --no-module"));
+        }
+    }
+    Ok(Some(files))
+}
+
+/// Whether a file is a report of an earlier compilation.
+fn is_report(file: &[u8]) -> bool {
+    let value: Result<serde_json::Value, _> = serde_json::from_slice(file);
+    value.is_ok_and(|value| {
+        ["constant_form", "pte_bytes", "memory"].iter().all(|key| value.get(key).is_some())
+    })
 }
 
 fn summarize(output: &str, compiled: &Compiled, report: &Report) {
@@ -41,9 +89,36 @@ fn summarize(output: &str, compiled: &Compiled, report: &Report) {
     eprintln!("  constant form  {}", report.constant_form);
     eprintln!("  file           {pte_bytes} bytes, of which {constant_bytes} are constants");
     eprintln!(
-        "  arena          {arena_bytes} bytes (no plan can need less than {arena_lower_bound_bytes})"
+        "  arena          {arena_bytes} bytes, {}",
+        match (arena_bytes - arena_lower_bound_bytes, report.memory.proven) {
+            (0, _) => "the least that this order of calls can need".to_owned(),
+            (_, true) => format!(
+                "proven to be the least, above the lower bound of {arena_lower_bound_bytes}"
+            ),
+            (gap, false) => format!("{gap} above the lower bound of {arena_lower_bound_bytes}"),
+        }
     );
+    for BankReport { name, capacity_bytes, bytes } in &report.memory.banks {
+        if let Some(capacity) = capacity_bytes {
+            eprintln!("    {name:<12} {bytes} of {capacity} bytes");
+        }
+    }
+    let peak = &report.memory.peak;
+    let when = peak
+        .name
+        .as_ref()
+        .map_or("before the first call".to_owned(), |name| format!("during `{name}`"));
+    eprintln!("    most is live {when}: {}", peak.live.join(", "));
+    if !report.memory.lent.is_empty() {
+        eprintln!("  lent           {}", report.memory.lent.join(", "));
+    }
     eprintln!("  method state   {state_bytes} bytes");
+    match &report.stack {
+        Some(StackBound { bytes, board, .. }) => {
+            eprintln!("  stack          {bytes} bytes, measured on {board}");
+        }
+        None => eprintln!("  stack          not measured for these operators"),
+    }
     eprintln!(
         "  int8 share     {:.1} % of {} multiply-accumulates",
         100.0 * report.int8_share,

@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use cortado_compiler::import::ExportedProgram;
-use cortado_compiler::{Compiled, compile};
+use cortado_compiler::plan::PlanOptions;
+use cortado_compiler::{Compiled, compile_with};
 use cortado_contract::Target;
 use std::path::Path;
 
@@ -46,7 +47,17 @@ pub(crate) fn compiled(
     exported: &ExportedProgram,
     target: Target,
 ) -> Result<Compiled, Failure> {
-    compile(exported, target).map_err(|error| Failure::at(path, error))
+    compiled_with(path, exported, target, &PlanOptions::default())
+}
+
+/// Compiles an exported program, with memory planned as `options` say.
+pub(crate) fn compiled_with(
+    path: &Path,
+    exported: &ExportedProgram,
+    target: Target,
+    options: &PlanOptions,
+) -> Result<Compiled, Failure> {
+    compile_with(exported, target, options).map_err(|error| Failure::at(path, error))
 }
 
 /// The failure of a command that needs a target and was given none.

@@ -142,7 +142,8 @@ fn run_on_board(
     let image = tools
         .build(board, target.isa(), board.profile(Content::Runner), Content::Runner)
         .map_err(Failure::new)?;
-    let program = BoardProgram { file, boundary: &boundary, requirements, policy };
+    let program =
+        BoardProgram { file, boundary: &boundary, requirements, policy, stack_of_calls: false };
     let outcome = tools.run_program(&image, &program, samples);
     wait.finish_and_clear();
     let run = outcome.map_err(|error| Failure::at(path, error))?;

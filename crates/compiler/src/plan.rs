@@ -37,6 +37,9 @@ pub const ALIGNMENT: u64 = 16;
 /// The most banks that a plan may have: the runtime keeps as many regions.
 pub const BANKS_MAX: usize = cortado_kernels::memory::MAX_REGIONS;
 
+/// The most bytes that a bank may have: the runtime's locations reach no further.
+pub const BANK_BYTES_MAX: u64 = cortado_kernels::Location::REGION_BYTES_MAX as u64;
+
 /// A region of the device's memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bank {

@@ -207,8 +207,12 @@ impl Kernels {
             softmax: |rows, scale, input, out| {
                 kernels::softmax::softmax(rows, scale, SoftmaxResult::Standard, input, out)
             },
-            add: kernels::quantized_add::add_s8::<M>,
-            mul: kernels::quantized_mul::mul_s8::<M>,
+            add: |broadcast, params, lhs, rhs, out| {
+                kernels::quantized_add::add_s8::<M>(broadcast, params, lhs.into(), rhs.into(), out)
+            },
+            mul: |broadcast, params, lhs, rhs, out| {
+                kernels::quantized_mul::mul_s8::<M>(broadcast, params, lhs.into(), rhs.into(), out)
+            },
             avg_pool: kernels::quantized_avg_pool2d::avg_pool::<M>,
             max_pool: kernels::quantized_max_pool2d::max_pool::<M>,
             gather: |out_tensor, gather, input, out| {

@@ -22,6 +22,8 @@ pub struct BoardProgram<'a> {
     pub requirements: Requirements,
     /// What to do with a foreign constant form.
     pub policy: LayoutPolicy,
+    /// Whether to execute once more to see how much stack each call takes.
+    pub stack_of_calls: bool,
 }
 
 /// What a run on a board gave.
@@ -34,7 +36,7 @@ pub struct BoardRun {
 }
 
 /// What an image measures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
     /// Instructions of loading the program.
     pub load_instructions: u64,
@@ -44,6 +46,8 @@ pub struct Measured {
     pub load_stack_bytes: u64,
     /// Stack used by executing, in bytes.
     pub execute_stack_bytes: u64,
+    /// Operator by operator, the stack that each call used, in bytes, if [`BoardProgram::stack_of_calls`] asked for it.
+    pub call_stack_bytes: Vec<(String, u64)>,
 }
 
 /// Why the image did not run the program.
@@ -105,17 +109,16 @@ impl Tools {
             LayoutPolicy::Adapt => "layout=adapt",
         };
         let count = format!("samples={}", samples.len());
+        let mut arguments =
+            vec!["task=execute", policy, "inputs=inputs.bin", "outputs=outputs.bin", &count];
+        if program.stack_of_calls {
+            arguments.push("stack=operators");
+        }
         let output = self.run(
             image,
             &Run {
                 program: Some(&place("program.pte")),
-                arguments: &[
-                    "task=execute",
-                    policy,
-                    "inputs=inputs.bin",
-                    "outputs=outputs.bin",
-                    &count,
-                ],
+                arguments: &arguments,
                 directory: &folder.0,
                 limit: Duration::from_secs(600),
             },
@@ -151,6 +154,11 @@ impl Measured {
             instructions: number("instructions"),
             load_stack_bytes: number("load_stack_bytes"),
             execute_stack_bytes: number("execute_stack_bytes"),
+            call_stack_bytes: text
+                .lines()
+                .filter_map(|line| line.strip_prefix("stack.")?.split_once('='))
+                .filter_map(|(operator, bytes)| Some((operator.to_owned(), bytes.parse().ok()?)))
+                .collect(),
         }
     }
 }

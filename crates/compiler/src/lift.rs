@@ -19,10 +19,10 @@ use crate::plan::{Bank, PlanOptions};
 use crate::report::BankReport;
 use cortado_contract::ops::OperatorKind;
 use cortado_contract::stamp::{self, StampError, TargetStamp};
-use cortado_pte::owned::{Instruction, Plan, Program};
+use cortado_pte::owned::{Instruction, Plan, Program, Value};
 use std::collections::BTreeSet;
 
-pub(crate) use arguments::{Named, is_scratch};
+pub(crate) use arguments::Named;
 pub use memory::Place;
 
 /// A compiled program, read back.
@@ -179,7 +179,7 @@ fn calls(plan: &Plan) -> Result<Vec<(OperatorKind, &[i32])>, LiftError> {
             unknown.insert(format!("{}.{}", operator.name, operator.overload));
             continue;
         };
-        calls.push((kind, arguments(index, kind, args)?));
+        calls.push((kind, arguments(plan, index, kind, args)?));
     }
     if unknown.is_empty() {
         Ok(calls)
@@ -188,10 +188,20 @@ fn calls(plan: &Plan) -> Result<Vec<(OperatorKind, &[i32])>, LiftError> {
     }
 }
 
-/// The arguments of the schema. ExecuTorch repeats the output after them.
-fn arguments(instruction: usize, kind: OperatorKind, args: &[i32]) -> Result<&[i32], LiftError> {
+/// The arguments of the schema. ExecuTorch repeats the output after them, or has a list of all outputs there.
+fn arguments<'p>(
+    plan: &Plan,
+    instruction: usize,
+    kind: OperatorKind,
+    args: &'p [i32],
+) -> Result<&'p [i32], LiftError> {
     let expected = kind.argument_names().len();
-    let repeats_out = args.len() == expected + 1 && args[expected] == args[expected - 1];
+    let is_list = |index: i32| {
+        let value = usize::try_from(index).ok().and_then(|at| plan.values.get(at));
+        matches!(value, Some(Value::TensorList(_)))
+    };
+    let repeats_out = args.len() == expected + 1
+        && (args[expected] == args[expected - 1] || is_list(args[expected]));
     if args.len() == expected || repeats_out {
         return Ok(&args[..expected]);
     }

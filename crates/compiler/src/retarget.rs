@@ -13,12 +13,11 @@
 //! A bias of zeros and none are the same layer. Where none is needed none is written, here as in the lowering, because a kernel sum
 //! does not tell which of both it was made from.
 
-use crate::lift::is_scratch;
 use crate::lowered::{
     Buffer, BufferId, BufferKind, Ints, Lowered, LoweredDomain, LoweredTensor, Tensors,
 };
 use cortado_contract::ops::quantized_linear::kernel_sums;
-use cortado_contract::ops::{Cat, Operator, Rules, Transpose};
+use cortado_contract::ops::{Cat, Operator, Rules, Transpose, is_scratch};
 use cortado_contract::quant::{FilterOffset, InputOffset};
 use cortado_contract::value::TensorMeta;
 use cortado_contract::{ConstantForm, DType, Isa};

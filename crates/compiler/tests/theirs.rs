@@ -11,7 +11,11 @@ use cortado_host::local::{self, AlignedBytes, RunError};
 use cortado_host::recorded;
 use cortado_host::samples::{Outputs, Samples};
 use cortado_npz::Archive;
-use cortado_runtime::{LayoutPolicy, LoadError};
+use cortado_runtime::{LayoutPolicy, LoadError, OperatorProblem};
+
+/// A model of which ExecuTorch's compiler makes files that mean nothing: `aten::clamp` and `aten::hardswish` are called with the integers of
+/// quantized tensors, whose scales are not in the file. ExecuTorch's runtime has no kernels for that either.
+const MEANINGLESS: &str = "op_hardswish";
 
 /// Runs the first samples of a model: enough to compare, few enough for large models.
 fn run(pte: &[u8], model: &str, isa: Isa, policy: LayoutPolicy) -> Result<Outputs, LoadError> {
@@ -34,7 +38,16 @@ fn they_run_as_they_are() {
         let made_for = TARGETS.iter().find(|(name, _)| *name == target).unwrap().1.default_isa();
         let mut problem = |what: String| problems.push(format!("{model} {target}: {what}"));
         let own = match run(&file, &model, made_for, LayoutPolicy::Refuse) {
+            Ok(_) if model == MEANINGLESS => {
+                problem("it was run".to_owned());
+                continue;
+            }
             Ok(own) => own,
+            Err(LoadError::Operator { problem: OperatorProblem::Rule(_), .. })
+                if model == MEANINGLESS =>
+            {
+                continue;
+            }
             Err(error) => {
                 problem(error.to_string());
                 continue;

@@ -67,6 +67,17 @@ macro_rules! for_each_operator {
             FloatConvolution = float_convolution,
             FloatBmm = float_bmm,
             FloatLayerNorm = float_layer_norm,
+            FloatNativeLayerNorm = float_native_layer_norm,
+            FloatHardswish = float_hardswish,
+            FloatFull = float_full,
+            FloatFullLike = float_full_like,
+            FloatEq = float_eq,
+            FloatWhere = float_where,
+            LogicalNot = logical_not,
+            Any = any,
+            SqueezeCopy = squeeze_copy,
+            UnsqueezeCopy = unsqueeze_copy,
+            SplitWithSizesCopy = split_with_sizes_copy,
         }
     };
 }
@@ -396,15 +407,25 @@ impl crate::value::IntList for Nowhere {
     }
 }
 
+/// Whether an operator writes this argument, of which it is a result; most operators have one, called `out`.
+pub fn is_result(argument: &str) -> bool {
+    matches!(argument, "out" | "out0" | "out1")
+}
+
+/// Whether this argument is memory for an operator to work in.
+pub fn is_scratch(argument: &str) -> bool {
+    matches!(argument, "scratch" | "output_scratch")
+}
+
 /// Declares an operator's argument struct with its name, schema, decoder and encoder.
 ///
-/// The name is followed by `.overload` unless the overload is `out`. Arguments are `name: Kind`, in schema order, without the
+/// The name is followed by `.overload` unless the overload is `out`, and by `-> TensorList` where `out` is a list. Arguments are `name: Kind`, in schema order, without the
 /// trailing `out`; the kinds are those of [`kind`]. Where Rust does not take a name, such as `self`, an argument is
 /// `name as "self": Kind`. The positions of the arguments are constants in a module `argument`.
 macro_rules! operator {
     (
         $(#[$doc:meta])*
-        $name:ident = $torch_name:literal $(. $overload:ident)? {
+        $name:ident = $torch_name:literal $(. $overload:ident)? -> $out:ident {
             $($(#[$field_doc:meta])* $field:ident $(as $torch_field:literal)? : $kind:ident $(<$ty:ty>)?,)*
         }
     ) => {
@@ -413,7 +434,7 @@ macro_rules! operator {
         pub struct $name<D: $crate::value::Domain> {
             $($(#[$field_doc])* pub $field: <$crate::ops::kind::$kind $(<$ty>)? as $crate::ops::kind::Kind>::Of<D>,)*
             /// The result.
-            pub out: D::Tensor,
+            pub out: <$crate::ops::kind::$out as $crate::ops::kind::Kind>::Of<D>,
         }
 
         impl<D: $crate::value::Domain> $name<D> {
@@ -425,7 +446,7 @@ macro_rules! operator {
             pub const SCHEMA: &'static str = concat!(
                 $torch_name, ".", operator!(@overload $($overload)?), "(",
                 $(operator!(@schema $kind), " ", operator!(@name $field $($torch_field)?), ", ",)*
-                "*, Tensor(a!) out) -> Tensor(a!)"
+                operator!(@signature $out)
             );
             /// The arguments' names in schema order.
             pub const ARGUMENTS: &'static [&'static str] = &[$(operator!(@name $field $($torch_field)?),)* "out"];
@@ -435,7 +456,7 @@ macro_rules! operator {
                 use $crate::ops::kind::{self, Kind};
                 Ok($name {
                     $($field: <kind::$kind $(<$ty>)? as Kind>::read(reader)?,)*
-                    out: reader.tensor()?,
+                    out: <kind::$out as Kind>::read(reader)?,
                 })
             }
 
@@ -443,12 +464,22 @@ macro_rules! operator {
             pub fn encode<W: $crate::value::ArgumentWriter<D>>(&self, writer: &mut W) {
                 use $crate::ops::kind::{self, Kind};
                 $(<kind::$kind $(<$ty>)? as Kind>::write(writer, operator!(@name $field $($torch_field)?), &self.$field);)*
-                writer.tensor("out", &self.out);
+                <kind::$out as Kind>::write(writer, "out", &self.out);
             }
         }
 
         operator!(@positions $($field)* out);
     };
+
+    (
+        $(#[$doc:meta])*
+        $name:ident = $torch_name:literal $(. $overload:ident)? { $($fields:tt)* }
+    ) => {
+        operator! { $(#[$doc])* $name = $torch_name $(. $overload)? -> Tensor { $($fields)* } }
+    };
+
+    (@signature Tensor) => { "*, Tensor(a!) out) -> Tensor(a!)" };
+    (@signature TensorList) => { "*, Tensor(a!)[] out) -> ()" };
 
     (@overload) => { "out" };
     (@overload $overload:ident) => { stringify!($overload) };

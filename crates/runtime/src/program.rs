@@ -14,7 +14,7 @@ use cortado_contract::target::Isa;
 use cortado_kernels::memory::MAX_REGIONS;
 use cortado_kernels::operand::Loaded;
 use cortado_kernels::{LoadFailure, Micro, Native, load, state_words};
-use cortado_pte::Scalars;
+use cortado_pte::{Scalars, Value};
 
 /// What to do with a program whose constants are in the form that another instruction set's kernels read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -291,16 +291,19 @@ impl Judge {
     }
 }
 
-/// An instruction's arguments, ready to be read. ExecuTorch repeats the output after the arguments of the schema; more or fewer
-/// arguments than that are refused.
+/// An instruction's arguments, ready to be read. ExecuTorch repeats the output after the arguments of the schema, or has a list of
+/// all outputs there; more or fewer arguments than that are refused.
 fn arguments<'p>(
     context: &Context<'p>,
     kind: OperatorKind,
     indices: Scalars<'p, i32>,
 ) -> Result<Arguments<'p>, OperatorProblem> {
     let expected = kind.argument_names().len();
-    let repeats_out =
-        indices.len() == expected + 1 && indices.get(expected) == indices.get(expected - 1);
+    let result = || indices.get(expected);
+    let repeats_out = indices.len() == expected + 1
+        && (result() == indices.get(expected - 1)
+            || result()
+                .is_some_and(|at| matches!(context.plan.value(at), Ok(Value::TensorList(_)))));
     if indices.len() != expected && !repeats_out {
         return Err(OperatorProblem::ArgumentCount);
     }

@@ -1,10 +1,9 @@
 //! Scratch buffers against the rules of the instruction sets.
 
-use crate::lift::is_scratch;
 use crate::lowered::LoweredDomain;
 use crate::retarget::operands;
 use cortado_contract::Isa;
-use cortado_contract::ops::{Operator, Rules};
+use cortado_contract::ops::{Operator, Rules, is_scratch};
 
 /// An operator's scratch buffers.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::memory::Lifter;
 use crate::lowered::{BufferId, Ints, LoweredDomain, LoweredTensor, Tensors};
-use cortado_contract::ops::OperatorKind;
+use cortado_contract::ops::{OperatorKind, is_result, is_scratch};
 use cortado_contract::value::{ArgumentReader, ArgumentWriter, IntArgument, TextArgument};
 use cortado_pte::owned::Value;
 
@@ -45,16 +45,6 @@ impl ArgumentWriter<LoweredDomain> for Named {
     fn int_list(&mut self, _: &'static str, _: &Ints) {}
 }
 
-/// Whether a call writes this argument: its result, or memory to work in.
-pub(crate) fn is_written(argument: &str) -> bool {
-    argument == "out" || is_scratch(argument)
-}
-
-/// Whether this argument is memory to work in.
-pub(crate) fn is_scratch(argument: &str) -> bool {
-    matches!(argument, "scratch" | "output_scratch")
-}
-
 impl<'l, 'p> Arguments<'l, 'p> {
     pub(super) fn new(
         lifter: &'l mut Lifter<'p>,
@@ -80,7 +70,7 @@ impl<'l, 'p> Arguments<'l, 'p> {
     }
 
     fn operand(&mut self, name: &'static str, index: i32) -> Result<LoweredTensor, String> {
-        let is_written = is_written(name);
+        let is_written = is_result(name) || is_scratch(name);
         let tensor = if is_written {
             let buffer = format!("{}_{}_{name}", super::short_name(self.kind), self.call);
             self.lifter.write(index, self.call + 1, buffer)?

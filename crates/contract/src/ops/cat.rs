@@ -20,7 +20,7 @@ operator! {
 }
 
 /// The most tensors that a prepared operator has room for.
-pub const MAX_TENSORS: usize = 8;
+pub const MAX_TENSORS: usize = 16;
 
 impl<D: Domain> Cat<D> {
     /// How many times the tensors' chunks follow each other in the result: the product of the extents outside of the axis.

@@ -35,15 +35,7 @@ pub fn layer_norm(norm: &LayerNorm<'_>, input: &[f32], out: &mut [f32]) -> Optio
         return Some(());
     }
     for (input, out) in input.chunks_exact(length).zip(out.chunks_exact_mut(length)) {
-        let sum = input.iter().fold(0.0, |sum, x| sum + f64::from(*x));
-        let mean = sum / length as f64;
-        let squares = input.iter().fold(0.0, |sum, x| {
-            let difference = f64::from(*x) - mean;
-            sum + difference * difference
-        });
-        let deviation = squares / length as f64 + epsilon;
-        // Where nothing varies and nothing is added, the quotient is undefined, as in PyTorch.
-        let scale = if deviation > 0.0 { 1.0 / math::sqrt_f64(deviation) } else { f64::INFINITY };
+        let (mean, scale) = row_statistics(input, epsilon);
         for (index, (out, x)) in out.iter_mut().zip(input).enumerate() {
             let normal = ((f64::from(*x) - mean) * scale) as f32;
             *out = normal * parameter(weight, index, 1.0)? + parameter(bias, index, 0.0)?;
@@ -52,9 +44,31 @@ pub fn layer_norm(norm: &LayerNorm<'_>, input: &[f32], out: &mut [f32]) -> Optio
     Some(())
 }
 
+/// The mean of a row, and `1 / √(variance + epsilon)`.
+pub fn row_statistics(row: &[f32], epsilon: f64) -> (f64, f64) {
+    let length = row.len() as f64;
+    let mean = row.iter().fold(0.0, |sum, x| sum + f64::from(*x)) / length;
+    let squares = row.iter().fold(0.0, |sum, x| {
+        let difference = f64::from(*x) - mean;
+        sum + difference * difference
+    });
+    let deviation = squares / length + epsilon;
+    // Where nothing varies and nothing is added, the quotient is undefined, as in PyTorch.
+    let scale = if deviation > 0.0 { 1.0 / math::sqrt_f64(deviation) } else { f64::INFINITY };
+    (mean, scale)
+}
+
 pub(super) fn prepare<L: Lists>(
     arguments: &FloatLayerNorm<Loaded<L>>,
     _program: &[u8],
+    state: &mut [u32],
+) -> Result<(), Violation> {
+    prepare_norm(arguments, state)
+}
+
+/// Packs a checked normalization.
+pub(super) fn prepare_norm<L: Lists>(
+    arguments: &FloatLayerNorm<Loaded<L>>,
     state: &mut [u32],
 ) -> Result<(), Violation> {
     let FloatLayerNorm { input, weight, bias, out, .. } = arguments;
@@ -92,4 +106,12 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
         epsilon: f64::from_bits(u64::from(low) | u64::from(high) << 32),
     };
     layer_norm(&norm, input, out)
+}
+
+/// Where the operand of a packed normalization is, the elements of a row and of all, and what is added to the variance.
+pub(super) fn operand(state: &[u32]) -> Option<(Location, usize, usize, f64)> {
+    let [_, input, _, _, _, length, count, low, high] =
+        *<&[u32; STATE_WORDS]>::try_from(state).ok()?;
+    let epsilon = f64::from_bits(u64::from(low) | u64::from(high) << 32);
+    Some((Location::from_word(input)?, length as usize, count as usize, epsilon))
 }

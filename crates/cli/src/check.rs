@@ -252,7 +252,11 @@ impl Findings {
 fn planned_bytes(file: &[u8]) -> Option<u64> {
     let program = cortado_pte::Program::parse(file).ok()?;
     let plan = program.plans().ok()?.get(0).ok()?;
-    plan.non_const_buffer_sizes().ok()?.iter().skip(1).map(|size| u64::try_from(size).ok()).sum()
+    plan.non_const_buffer_sizes()
+        .ok()?
+        .iter()
+        .skip(1)
+        .try_fold(0u64, |sum, size| sum.checked_add(u64::try_from(size).ok()?))
 }
 
 /// The operators that the program's instructions call.

@@ -266,7 +266,7 @@ impl Lifted {
     }
     /// The sum of all planned memories.
     pub fn arena_bytes(&self) -> u64 {
-        self.planned_bytes.iter().skip(1).sum()
+        self.planned_bytes.iter().skip(1).fold(0, |sum, bytes| sum.saturating_add(*bytes))
     }
 
     /// The place of a buffer's storage.

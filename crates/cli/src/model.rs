@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use cortado_compiler::import::ExportedProgram;
 use cortado_compiler::plan::PlanOptions;
-use cortado_compiler::{Compiled, compile_with};
+use cortado_compiler::{CompileError, Compiled, compile_with};
 use cortado_contract::Target;
 use std::path::Path;
 
@@ -57,7 +57,12 @@ pub(crate) fn compiled_with(
     target: Target,
     options: &PlanOptions,
 ) -> Result<Compiled, Failure> {
-    compile_with(exported, target, options).map_err(|error| Failure::at(path, error))
+    compile_with(exported, target, options).map_err(|error| match error {
+        CompileError::Memory(_) => Failure::at(path, error).help(
+            "give the banks more memory, or leave inputs and outputs in the caller's: --lend inputs,outputs",
+        ),
+        error => Failure::at(path, error),
+    })
 }
 
 /// The failure of a command that needs a target and was given none.

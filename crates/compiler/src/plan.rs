@@ -29,6 +29,7 @@ use block::{Block, Life};
 pub use check::check;
 use flow::Flow;
 pub(crate) use flow::operands;
+pub use flow::operands_and_results;
 pub(crate) use schedule::canonical_order;
 
 /// The alignment of every buffer in the arena, in bytes.
@@ -224,8 +225,17 @@ pub fn plan(program: &Lowered, options: &PlanOptions) -> Result<MemoryPlan, Shor
 
     let all = block::blocks(&flow, &order, |_| true);
     let lower_bound_bytes = block::live_bytes(&all, calls).into_iter().max().unwrap_or(0);
-    let blocks = if banks.len() > 1 { all } else { share(&flow, all, lower_bound_bytes) };
-    let placed = banks::place(&flow, &blocks, &banks, calls, budget);
+    let place = |blocks: &[Block]| banks::place(&flow, blocks, &banks, calls, budget);
+    // In several banks less is live in each, so what lies together may well stay so.
+    let first = if banks.len() > 1 { place(&all).ok() } else { None };
+    let (blocks, placed) = match first {
+        Some(placed) => (all, Ok(placed)),
+        None => {
+            let shared = share(&flow, all, lower_bound_bytes);
+            let placed = place(&shared);
+            (shared, placed)
+        }
+    };
     let placed = placed.map_err(|shortfall| shortage(program, &flow, &banks, shortfall))?;
     // Whether other results in place would do better is only known where the bound is met, or none is.
     let is_certain = placed.heights.iter().sum::<u64>() <= lower_bound_bytes
@@ -287,7 +297,7 @@ fn share(flow: &Flow, all: Vec<Block>, bound: u64) -> Vec<Block> {
         pack::quick(&blocks, bound)
     };
     let is_shared =
-        |call: &usize| all.iter().any(|block| is_result_in_place(block, flow.calls[*call].out));
+        |call: &usize| all.iter().any(|block| is_result_in_place(block, &flow.calls[*call].outs));
     let shared: Vec<usize> = order.iter().copied().filter(is_shared).collect();
     let mut apart = vec![false; flow.calls.len()];
     let mut best = (height(&all), all);
@@ -310,8 +320,8 @@ fn share(flow: &Flow, all: Vec<Block>, bound: u64) -> Vec<Block> {
 /// The most calls that [`share`] tries to take out at a time.
 const SHARING_CHANGES: usize = 64;
 
-fn is_result_in_place(block: &Block, result: flow::StorageId) -> bool {
-    block.members.iter().any(|member| member.storage == result && member.over.is_some())
+fn is_result_in_place(block: &Block, results: &[flow::StorageId]) -> bool {
+    block.members.iter().any(|member| results.contains(&member.storage) && member.over.is_some())
 }
 
 /// The inputs and outputs that the caller lends. Not those that are seen through views: a file cannot say that two tensors share

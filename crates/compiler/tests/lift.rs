@@ -66,7 +66,8 @@ fn look_at(file: &[u8]) {
         let _ = (suits(&lifted, isa), verdict(&lifted, isa));
         let mut program = lifted.program.clone();
         if retarget(&mut program, isa).is_ok() {
-            let _ = finish(&program, Target::with_isa(Cpu::M55, isa).unwrap());
+            let target = Target::with_isa(Cpu::M55, isa).unwrap();
+            let _ = finish(&program, target, &lifted.plan_options());
         }
     }
 }

@@ -157,7 +157,18 @@ macro_rules! declare_operators {
             /// The positions of the arguments that are scratch memory, as a set of bits.
             pub const fn scratch_arguments(self) -> u32 {
                 match self {
-                    $(OperatorKind::$variant => const { scratch($variant::<Nowhere>::ARGUMENTS) },)*
+                    $(OperatorKind::$variant => const {
+                        set_of(SCRATCH_ARGUMENTS, $variant::<Nowhere>::ARGUMENTS)
+                    },)*
+                }
+            }
+
+            /// The positions of the arguments that are results, as a set of bits.
+            pub const fn result_arguments(self) -> u32 {
+                match self {
+                    $(OperatorKind::$variant => const {
+                        set_of(RESULT_ARGUMENTS, $variant::<Nowhere>::ARGUMENTS)
+                    },)*
                 }
             }
 
@@ -336,17 +347,36 @@ pub mod kind {
     pub type OptionalScalarType = OptionalInt;
 }
 
-/// The set of those names that are `scratch` or end in `_scratch`.
-const fn scratch(names: &[&str]) -> u32 {
+/// What results are called; most operators have one.
+const RESULT_ARGUMENTS: &[&str] = &["out", "out0", "out1"];
+/// What memory for an operator to work in is called.
+const SCRATCH_ARGUMENTS: &[&str] = &["scratch", "output_scratch"];
+
+/// The positions of those names that are among `chosen`.
+const fn set_of(chosen: &[&str], names: &[&str]) -> u32 {
     assert!(names.len() <= 32, "a set of bits has room for every argument");
     let (mut set, mut index) = (0, 0);
     while index < names.len() {
-        if let [.., b's', b'c', b'r', b'a', b't', b'c', b'h'] = names[index].as_bytes() {
-            set |= 1 << index;
+        let mut choice = 0;
+        while choice < chosen.len() {
+            if is_equal(chosen[choice].as_bytes(), names[index].as_bytes()) {
+                set |= 1 << index;
+            }
+            choice += 1;
         }
         index += 1;
     }
     set
+}
+
+const fn is_equal(mut a: &[u8], mut b: &[u8]) -> bool {
+    while let ([x, a_rest @ ..], [y, b_rest @ ..]) = (a, b) {
+        if *x != *y {
+            return false;
+        }
+        (a, b) = (a_rest, b_rest);
+    }
+    a.is_empty() && b.is_empty()
 }
 
 impl OperatorKind {
@@ -409,12 +439,12 @@ impl crate::value::IntList for Nowhere {
 
 /// Whether an operator writes this argument, of which it is a result; most operators have one, called `out`.
 pub fn is_result(argument: &str) -> bool {
-    matches!(argument, "out" | "out0" | "out1")
+    RESULT_ARGUMENTS.contains(&argument)
 }
 
 /// Whether this argument is memory for an operator to work in.
 pub fn is_scratch(argument: &str) -> bool {
-    matches!(argument, "scratch" | "output_scratch")
+    SCRATCH_ARGUMENTS.contains(&argument)
 }
 
 /// Declares an operator's argument struct with its name, schema, decoder and encoder.
@@ -532,11 +562,17 @@ mod tests {
     }
 
     #[test]
-    fn scratch_memory_is_known_by_name() {
-        assert_eq!(OperatorKind::QuantizedAdd.scratch_arguments(), 0);
+    fn arguments_are_known_by_name() {
+        for kind in OperatorKind::ALL {
+            for (position, name) in kind.argument_names().iter().enumerate() {
+                assert_eq!(kind.scratch_arguments() >> position & 1 != 0, is_scratch(name));
+                assert_eq!(kind.result_arguments() >> position & 1 != 0, is_result(name));
+            }
+            assert_ne!(kind.result_arguments(), 0);
+        }
         let transposed = OperatorKind::QuantizedTransposeConv2d;
-        let names = (0..32).filter(|bit| transposed.scratch_arguments() >> bit & 1 != 0);
-        assert!(names.map(|at| transposed.argument_name(at)).eq(["scratch", "output_scratch"]),);
+        assert_eq!(transposed.scratch_arguments().count_ones(), 2);
+        assert_eq!(OperatorKind::FloatNativeLayerNorm.result_arguments().count_ones(), 3);
     }
 
     #[test]

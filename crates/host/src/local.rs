@@ -24,6 +24,13 @@ impl AlignedBytes {
         AlignedBytes { memory, start, length }
     }
 
+    /// Bytes that are all this one.
+    pub fn filled(length: usize, byte: u8) -> Self {
+        let mut aligned = AlignedBytes::zeroed(length);
+        aligned.as_mut().fill(byte);
+        aligned
+    }
+
     /// A copy of these bytes.
     pub fn copy_of(bytes: &[u8]) -> Self {
         let mut aligned = AlignedBytes::zeroed(bytes.len());
@@ -43,6 +50,9 @@ impl AsMut<[u8]> for AlignedBytes {
         &mut self.memory[self.start..][..self.length]
     }
 }
+
+/// What memory holds that nobody has written.
+pub const POISON: u8 = 0xa5;
 
 /// What to do with a loaded method, whatever its kernels are.
 pub trait Visitor {
@@ -65,7 +75,8 @@ pub fn with_method<V: Visitor>(
     let program = Program::parse(file.as_ref())?;
     let requirements = program.requirements()?;
     let mut state = vec![0; requirements.state_words as usize];
-    let mut arena = AlignedBytes::zeroed(requirements.arena_bytes as usize);
+    // No program may depend on what is in the arena before it is written.
+    let mut arena = AlignedBytes::filled(requirements.arena_bytes as usize, POISON);
     let arena = Banks::split(arena.as_mut(), &requirements.banks).unwrap_or_default();
     Ok(match isa {
         Isa::Scalar => visitor.visit(program.load_for::<arch::Scalar>(policy, &mut state, arena)?),

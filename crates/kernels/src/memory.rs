@@ -114,6 +114,14 @@ impl<'m> Memory<'m> {
         Memory { program, regions }
     }
 
+    /// All bytes of a region; `None` where it is only read, or there is none.
+    pub fn region_mut(&mut self, index: usize) -> Option<&mut [u8]> {
+        match self.regions.get_mut(index)? {
+            Region::Write(bytes) => Some(bytes),
+            Region::Read(_) | Region::Absent => None,
+        }
+    }
+
     /// Borrows `count` elements of a region for writing, and everything else for reading.
     ///
     /// `None` when the location is a constant, out of bounds or misaligned, or its region is only read.

@@ -85,7 +85,11 @@ impl<'c, 'p> Call<'c, 'p> {
     }
 
     fn check(&self, instruction: u16) -> Result<(), OperatorProblem> {
-        for position in 0..self.out() {
+        for position in 0..self.kind.argument_names().len() {
+            if self.is_result(position) {
+                self.check_result(position)?;
+                continue;
+            }
             match self.value(position)? {
                 Some(Value::Tensor(_)) if self.is_scratch(position) => {
                     self.check_scratch(position)?;
@@ -108,14 +112,10 @@ impl<'c, 'p> Call<'c, 'p> {
     /// Scratch memory lies apart from everything else that the instruction uses.
     fn check_scratch(&self, scratch: usize) -> Result<(), OperatorProblem> {
         let memory = self.tensor(scratch)?;
-        for position in (0..=self.out()).filter(|position| *position != scratch) {
-            let overlaps = match self.value(position)? {
-                Some(Value::Tensor(_)) => self.tensor(position)?.overlaps(&memory),
-                Some(Value::TensorList(items)) => items.iter().any(|item| {
-                    self.context.tensor_at(item).is_ok_and(|tensor| tensor.overlaps(&memory))
-                }),
-                _ => false,
-            };
+        let all = 0..self.kind.argument_names().len();
+        for position in all.filter(|position| *position != scratch) {
+            let mut overlaps = false;
+            self.for_each_tensor(position, |_, tensor| overlaps |= tensor.overlaps(&memory))?;
             if overlaps {
                 return Err(OperatorProblem::Shared { position: scratch as u8 });
             }
@@ -123,9 +123,43 @@ impl<'c, 'p> Call<'c, 'p> {
         Ok(())
     }
 
-    /// The position of `out`, which is the last argument of the schema.
-    fn out(&self) -> usize {
-        self.kind.argument_names().len() - 1
+    /// An instruction's results lie apart from each other. That they lie apart from what it reads, its kernel checks.
+    fn check_result(&self, result: usize) -> Result<(), OperatorProblem> {
+        let mut shared = false;
+        for other in (0..=result).filter(|position| self.is_result(*position)) {
+            self.for_each_tensor(result, |index, memory| {
+                let check = self.for_each_tensor(other, |other, tensor| {
+                    shared |= other != index && tensor.overlaps(&memory);
+                });
+                shared |= check.is_err();
+            })?;
+        }
+        if shared { Err(OperatorProblem::Shared { position: result as u8 }) } else { Ok(()) }
+    }
+
+    /// Calls `visit` with the index and memory of each tensor of an argument.
+    fn for_each_tensor(
+        &self,
+        position: usize,
+        mut visit: impl FnMut(i32, LoadedTensor),
+    ) -> Result<(), OperatorProblem> {
+        match self.value(position)? {
+            Some(Value::Tensor(_)) => {
+                let index = self.index(position)?;
+                visit(index, tensor(self.context, index, position as u8)?);
+            }
+            Some(Value::TensorList(items)) => {
+                for index in items.iter() {
+                    visit(index, tensor(self.context, index, position as u8)?);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn is_result(&self, position: usize) -> bool {
+        self.kind.result_arguments() >> position & 1 != 0
     }
 
     fn is_scratch(&self, position: usize) -> bool {
@@ -147,23 +181,35 @@ impl<'c, 'p> Call<'c, 'p> {
 
     /// How this instruction leaves a tensor's memory.
     fn effect(&self, index: i32, memory: &LoadedTensor) -> Result<Effect, OperatorProblem> {
-        let out = self.out();
-        for position in (0..out).filter(|position| self.is_scratch(*position)) {
-            if self.tensor(position)?.overlaps(memory) {
+        let mut effect = Effect::None;
+        for position in 0..self.kind.argument_names().len() {
+            if self.is_scratch(position) && self.tensor(position)?.overlaps(memory) {
                 return Ok(Effect::Destroys);
             }
+            if !self.is_result(position) {
+                continue;
+            }
+            self.for_each_tensor(position, |at, written| {
+                if at == index {
+                    effect = Effect::Writes;
+                } else if written.overlaps(memory) {
+                    let is_same = written.span() == memory.span();
+                    effect = if is_same { Effect::WritesAnother } else { Effect::Destroys };
+                }
+            })?;
         }
-        if self.index(out)? == index {
-            return Ok(Effect::Writes);
+        Ok(effect)
+    }
+
+    /// Whether this instruction writes the tensor with this index.
+    fn writes(&self, index: i32) -> Result<bool, OperatorProblem> {
+        let mut writes = false;
+        for position in 0..self.kind.argument_names().len() {
+            if self.is_result(position) {
+                self.for_each_tensor(position, |at, _| writes |= at == index)?;
+            }
         }
-        let written = self.tensor(out)?;
-        Ok(if !written.overlaps(memory) {
-            Effect::None
-        } else if written.span() == memory.span() {
-            Effect::WritesAnother
-        } else {
-            Effect::Destroys
-        })
+        Ok(writes)
     }
 }
 
@@ -214,8 +260,7 @@ fn read(
 /// Whether one of the first `count` instructions writes this very tensor.
 fn is_written(context: &Context<'_>, index: i32, count: u16) -> Result<bool, OperatorProblem> {
     for instruction in 0..count {
-        let call = Call::at(context, instruction)?;
-        if call.index(call.out())? == index {
+        if Call::at(context, instruction)?.writes(index)? {
             return Ok(true);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Blocks are taken in the order of their traffic for each byte that they occupy, and each goes to the first bank in which all of
 //! its blocks still find offsets. A large block that is left until the end may then fit nowhere, so if that happens it is tried
-//! again with the largest blocks taken first: one, two, and so on, and last all of them by size.
+//! again with the largest blocks taken first: one, two, and so on, and last all of them together in the roomiest bank.
 
 use super::block::{Block, live_bytes};
 use super::flow::Flow;
@@ -48,7 +48,9 @@ pub(super) fn place(
 
     let trial = Budget { steps: budget.steps / 64 };
     let mut least_shortfall: Option<Shortfall> = None;
-    for largest in 0..=blocks.len() {
+    // With one bank there is nothing to choose.
+    let tries = if banks.len() > 1 { blocks.len() } else { 0 };
+    for largest in 0..=tries {
         let first = &by_size[..largest];
         // The largest go where there is most room.
         let roomiest = (0..banks.len()).max_by_key(|bank| (banks[*bank].capacity_bytes, *bank));
@@ -77,6 +79,19 @@ pub(super) fn place(
         let inside: Vec<&Block> = assigned[bank].iter().map(|index| &blocks[*index]).collect();
         let needed_bytes = pack_one(&inside, calls, trial).height;
         let given_bytes = banks[bank].capacity_bytes;
+        let shortfall = Shortfall { bank, needed_bytes, given_bytes };
+        if least_shortfall.is_none_or(|least| shortfall.bytes() < least.bytes()) {
+            least_shortfall = Some(shortfall);
+        }
+    }
+    if let Some(bank) = (0..banks.len()).max_by_key(|bank| (banks[*bank].capacity_bytes, *bank)) {
+        let mut assigned: Vec<Vec<usize>> = vec![Vec::new(); banks.len()];
+        assigned[bank] = (0..blocks.len()).collect();
+        let placed = pack_all(blocks, banks, &assigned, calls, budget);
+        if placed.heights[bank] <= banks[bank].capacity_bytes {
+            return Ok(placed);
+        }
+        let (needed_bytes, given_bytes) = (placed.heights[bank], banks[bank].capacity_bytes);
         let shortfall = Shortfall { bank, needed_bytes, given_bytes };
         if least_shortfall.is_none_or(|least| shortfall.bytes() < least.bytes()) {
             least_shortfall = Some(shortfall);

@@ -96,18 +96,19 @@ pub(super) fn blocks(flow: &Flow, order: &[usize], in_place: impl Fn(usize) -> b
         .for_each(|id| add(&mut members, &mut block_of, id));
     let mut done = vec![false; flow.calls.len()];
     for call in order {
-        let out = flow.calls[*call].out;
-        let takeover = takeover_of(flow, *call, |reader| done[reader]);
-        if let Some(takeover) = takeover.filter(|_| in_place(*call) && lives[out].is_some())
+        let outs = &flow.calls[*call].outs;
+        let takeover = takeover_of(flow, *call, |reader| done[reader]).filter(|_| in_place(*call));
+        // Only calls of one result write over an operand.
+        if let (Some(takeover), [out]) = (takeover, &outs[..])
+            && lives[*out].is_some()
             && let Some(block) = block_of[takeover.of]
             && let Some((_, at, _)) = members[block].iter().find(|it| it.0 == takeover.of)
         {
             let offset = at - takeover.operand_offset as i64;
-            block_of[out] = Some(block);
-            members[block].push((out, offset, Some(takeover.of)));
+            block_of[*out] = Some(block);
+            members[block].push((*out, offset, Some(takeover.of)));
         }
-        add(&mut members, &mut block_of, out);
-        for id in &flow.calls[*call].scratch {
+        for id in outs.iter().chain(&flow.calls[*call].scratch) {
             add(&mut members, &mut block_of, *id);
         }
         done[*call] = true;

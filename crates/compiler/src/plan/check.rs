@@ -1,6 +1,6 @@
 //! Checks a plan against its program, independently of how it was made.
 
-use super::{ALIGNMENT, MemoryPlan, Placement, operands};
+use super::{ALIGNMENT, MemoryPlan, Placement, operands, operands_and_results};
 use crate::lowered::{BufferId, BufferKind, Lowered};
 use cortado_contract::ops::Rules;
 use cortado_kernels::memory::may_overlap_spans;
@@ -60,11 +60,10 @@ fn needed(program: &Lowered) -> Vec<(usize, Vec<BufferId>)> {
     let mut written: Vec<(BufferId, usize)> =
         program.inputs.iter().map(|id| (program.storage(*id), 0)).collect();
     for (index, call) in program.calls.iter().enumerate() {
-        let ids = operands(&call.operator);
-        if let Some(out) = ids.last() {
-            written.push((program.storage(*out), index + 1));
-        }
-        for id in &ids {
+        let ids = operands_and_results(&call.operator);
+        let results = ids.iter().filter(|(_, is_result)| *is_result);
+        written.extend(results.map(|(id, _)| (program.storage(*id), index + 1)));
+        for (id, _) in &ids {
             let since = written.iter().find(|(storage, _)| *storage == program.storage(*id));
             let since = since.map_or(index + 1, |(_, time)| *time);
             needed.extend((since..=index + 1).map(|time| (time, vec![*id])));

@@ -40,7 +40,8 @@ pub(super) struct CallFlow {
     pub(super) reads: Vec<StorageId>,
     /// What it uses besides, for itself.
     pub(super) scratch: Vec<StorageId>,
-    pub(super) out: StorageId,
+    /// What it writes; most calls write one.
+    pub(super) outs: Vec<StorageId>,
     /// Those of `reads` over which the result may be written once nobody else needs them.
     pub(super) may_replace: Vec<Takeover>,
     /// A measure of what it moves to and from each storage, in bytes: see [`Flow::traffic`].
@@ -62,6 +63,10 @@ impl Flow {
     /// The flow of a program. `lent` are the storages whose memory is the caller's.
     pub(super) fn of(program: &Lowered, lent: &[BufferId]) -> Flow {
         let mut flow = Flow { storages: Vec::new(), calls: Vec::new() };
+        let roots = |ids: &[BufferId]| -> Vec<BufferId> {
+            ids.iter().map(|id| program.storage(*id)).collect()
+        };
+        let (inputs, outputs) = (roots(&program.inputs), roots(&program.outputs));
         let mut known: Vec<Option<StorageId>> = vec![None; program.buffers.len()];
         let mut storage = |flow: &mut Flow, buffer: BufferId| {
             let root = program.storage(buffer);
@@ -72,8 +77,8 @@ impl Flow {
                 flow.storages.push(Storage {
                     buffer: root,
                     bytes: program.buffer(root).size_bytes().next_multiple_of(ALIGNMENT),
-                    is_input: false,
-                    is_output: false,
+                    is_input: inputs.contains(&root),
+                    is_output: outputs.contains(&root),
                     is_lent: lent.contains(&root),
                     writer: None,
                     readers: Vec::new(),
@@ -82,41 +87,46 @@ impl Flow {
             }))
         };
         for input in &program.inputs {
-            if let Some(id) = storage(&mut flow, *input) {
-                flow.storages[id].is_input = true;
-            }
+            storage(&mut flow, *input);
         }
         for (index, call) in program.calls.iter().enumerate() {
             let operands = operands_of(&call.operator);
-            let scratch_arguments = call.operator.kind().scratch_arguments();
-            let (mut reads, mut scratch) = (Vec::new(), Vec::new());
-            let Some(((_, result), arguments)) = operands.split_last() else { continue };
-            for (position, tensor) in arguments {
+            let kind = call.operator.kind();
+            let is_in = |set: u32, position: &u8| set >> position & 1 != 0;
+            let (mut reads, mut scratch, mut outs) = (Vec::new(), Vec::new(), Vec::new());
+            for (position, tensor) in &operands {
                 let Some(id) = storage(&mut flow, tensor.id) else { continue };
-                let is_scratch = scratch_arguments >> position & 1 != 0;
-                let list = if is_scratch { &mut scratch } else { &mut reads };
+                let list = if is_in(kind.scratch_arguments(), position) {
+                    &mut scratch
+                } else if is_in(kind.result_arguments(), position) {
+                    &mut outs
+                } else {
+                    &mut reads
+                };
                 if !list.contains(&id) {
                     list.push(id);
                 }
             }
-            let Some(out) = storage(&mut flow, result.id) else { continue };
             for id in &reads {
                 flow.storages[*id].readers.push(index);
             }
-            flow.storages[out].writer = Some(index);
-            let may_replace = if call.operator.is_element_by_element() {
-                let takeover = |id: &StorageId| flow.takeover(program, arguments, result, *id);
-                reads.iter().filter_map(takeover).collect()
-            } else {
-                Vec::new()
+            for id in &outs {
+                flow.storages[*id].writer = Some(index);
+            }
+            let may_replace = match operands.split_last() {
+                Some(((_, result), arguments))
+                    if outs.len() == 1 && call.operator.is_element_by_element() =>
+                {
+                    let takeover = |id: &StorageId| flow.takeover(program, arguments, result, *id);
+                    reads.iter().filter_map(takeover).collect()
+                }
+                _ => Vec::new(),
             };
             let macs = call.operator.multiply_accumulates();
-            flow.calls.push(CallFlow { reads, scratch, out, may_replace, macs });
+            flow.calls.push(CallFlow { reads, scratch, outs, may_replace, macs });
         }
         for output in &program.outputs {
-            if let Some(id) = storage(&mut flow, *output) {
-                flow.storages[id].is_output = true;
-            }
+            storage(&mut flow, *output);
         }
         flow
     }
@@ -170,7 +180,7 @@ impl Flow {
             } else {
                 0
             };
-            let writes = if call.out == id { bytes } else { 0 };
+            let writes = if call.outs.contains(&id) { bytes } else { 0 };
             traffic.saturating_add(reads).saturating_add(writes)
         })
     }
@@ -187,7 +197,14 @@ pub(crate) fn operands(operator: &Operator<LoweredDomain>) -> Vec<BufferId> {
     operands_of(operator).into_iter().map(|(_, tensor)| tensor.id).collect()
 }
 
-/// Every tensor argument of an operator with its position in the schema; the result is the last.
+/// Every tensor argument of an operator, with whether it is a result.
+pub fn operands_and_results(operator: &Operator<LoweredDomain>) -> Vec<(BufferId, bool)> {
+    let results = operator.kind().result_arguments();
+    let operands = operands_of(operator).into_iter();
+    operands.map(|(position, tensor)| (tensor.id, results >> position & 1 != 0)).collect()
+}
+
+/// Every tensor argument of an operator with its position in the schema; results come last.
 fn operands_of(operator: &Operator<LoweredDomain>) -> Vec<(u8, LoweredTensor)> {
     let mut collector = Collector { tensors: Vec::new(), position: 0 };
     operator.encode(&mut collector);

@@ -20,7 +20,7 @@
 //! The canonical order is kept unless another one has a lower peak.
 
 use super::flow::{CallFlow, Flow, StorageId, Takeover};
-use super::operands;
+use super::operands_and_results;
 use crate::lowered::{BufferId, BufferKind, Lowered};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -31,13 +31,16 @@ pub(crate) fn canonical_order(program: &Lowered) -> Vec<usize> {
     let mut writers: HashMap<BufferId, usize> = HashMap::new();
     let mut reads: Vec<Vec<BufferId>> = Vec::new();
     for (index, call) in program.calls.iter().enumerate() {
-        let mut storages: Vec<BufferId> =
-            operands(&call.operator).into_iter().map(|id| program.storage(id)).collect();
-        if let Some(out) = storages.pop() {
-            writers.insert(out, index);
+        let mut read = Vec::new();
+        for (id, is_result) in operands_and_results(&call.operator) {
+            let storage = program.storage(id);
+            if is_result {
+                writers.insert(storage, index);
+            } else if matches!(program.buffer(storage).kind, BufferKind::Activation) {
+                read.push(storage);
+            }
         }
-        storages.retain(|id| matches!(program.buffer(*id).kind, BufferKind::Activation));
-        reads.push(storages);
+        reads.push(read);
     }
     let mut order = Vec::new();
     let mut entered = vec![false; program.calls.len()];
@@ -97,17 +100,18 @@ fn lower_bound(flow: &Flow) -> u64 {
         storages.map(|id| flow.bytes(id)).sum()
     };
     let by_itself = flow.calls.iter().map(|call| {
-        let used = call.reads.iter().chain(&call.scratch).chain([&call.out]);
+        let used = call.reads.iter().chain(&call.scratch).chain(&call.outs);
         let all: u64 = used.map(|id| flow.bytes(*id)).sum();
-        let saved = call.may_replace.iter().map(|it| saving(flow, call.out, it)).max();
+        let saved = call.may_replace.iter().map(|it| saving(flow, &call.outs, it)).max();
         all - saved.unwrap_or(0)
     });
     by_itself.chain([sum(|it| it.is_input), sum(|it| it.is_output)]).max().unwrap_or(0)
 }
 
 /// The bytes that a result takes less because it lies on an operand.
-pub(super) fn saving(flow: &Flow, out: StorageId, takeover: &Takeover) -> u64 {
-    (flow.bytes(out) + flow.bytes(takeover.of)).saturating_sub(takeover.bytes)
+fn saving(flow: &Flow, outs: &[StorageId], takeover: &Takeover) -> u64 {
+    let out: u64 = outs.iter().map(|id| flow.bytes(*id)).sum();
+    (out + flow.bytes(takeover.of)).saturating_sub(takeover.bytes)
 }
 
 /// The operand over which `call` writes, if it is the last to read it.
@@ -116,13 +120,13 @@ pub(super) fn takeover_of<'f>(
     call: usize,
     is_done: impl Fn(usize) -> bool,
 ) -> Option<&'f Takeover> {
-    let CallFlow { may_replace, out, .. } = &flow.calls[call];
+    let CallFlow { may_replace, outs, .. } = &flow.calls[call];
     let is_last = |id: StorageId| {
         flow.storages[id].readers.iter().all(|reader| *reader == call || is_done(*reader))
     };
     let free = may_replace.iter().filter(|takeover| is_last(takeover.of));
     // The first of those that save most.
-    free.min_by_key(|takeover| Reverse(saving(flow, *out, takeover)))
+    free.min_by_key(|takeover| Reverse(saving(flow, outs, takeover)))
 }
 
 /// Which calls are done, and what that leaves.
@@ -152,19 +156,22 @@ impl Done {
 
 /// The bytes live while a call runs, and after it.
 fn costs(flow: &Flow, done: &Done, live: u64, call: usize) -> (u64, u64) {
-    let CallFlow { reads, scratch, out, .. } = &flow.calls[call];
-    let scratch: u64 = scratch.iter().map(|id| flow.bytes(*id)).sum();
+    let CallFlow { reads, scratch, outs, .. } = &flow.calls[call];
     let takeover = takeover_of(flow, call, |reader| done.has(reader));
-    let saved = takeover.map_or(0, |takeover| saving(flow, *out, takeover));
-    let during = live + scratch + flow.bytes(*out) - saved;
+    let saved = takeover.map_or(0, |takeover| saving(flow, outs, takeover));
+    let used: u64 = scratch.iter().chain(outs).map(|id| flow.bytes(*id)).sum();
+    let during = live + used - saved;
     let is_freed = |id: &&StorageId| {
         let storage = &flow.storages[**id];
         !storage.is_output
             && storage.readers.iter().all(|reader| *reader == call || done.has(*reader))
     };
     let freed: u64 = reads.iter().filter(is_freed).map(|id| flow.bytes(*id)).sum();
-    let kept = &flow.storages[*out];
-    let added = if kept.readers.is_empty() && !kept.is_output { 0 } else { flow.bytes(*out) };
+    let is_kept = |id: &&StorageId| {
+        let storage = &flow.storages[**id];
+        storage.is_output || !storage.readers.is_empty()
+    };
+    let added: u64 = outs.iter().filter(is_kept).map(|id| flow.bytes(*id)).sum();
     (during, live + added - freed)
 }
 

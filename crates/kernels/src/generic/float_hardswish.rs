@@ -13,15 +13,8 @@ pub const STATE_WORDS: usize = UNARY_WORDS;
 
 /// `x · min(max(x + 3, 0), 6) · (1/6)`; NaN stays NaN.
 pub fn hardswish(x: f32) -> f32 {
-    let raised = x + 3.0;
-    // Comparisons with NaN are false, so it passes.
-    let limited = if raised < 0.0 {
-        0.0
-    } else if raised > 6.0 {
-        6.0
-    } else {
-        raised
-    };
+    // NaN passes.
+    let limited = (x + 3.0).clamp(0.0, 6.0);
     x * limited * (1.0 / 6.0)
 }
 

@@ -48,7 +48,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Steps that a current desktop or server core does in a second, by `cargo xtask bench plan`.
+    /// About as many steps as a server core does in a second, by `cargo xtask bench plan`: 1 to 4 × 10⁸.
     pub const STEPS_PER_SECOND: f64 = 2e8;
 
     /// What takes about so many seconds. It is a number of steps all the same, so that the answer does not depend on the machine.
@@ -240,16 +240,17 @@ pub fn check(items: &[Item], offsets: &[u64], height: u64) -> Vec<Defect> {
 
 /// The steps that the first run of the search with each order may take. A run that has made a bad choice early seldom recovers:
 /// several short ones find more than a long one.
-const FIRST_LIMIT: u64 = 200_000;
+const FIRST_LIMIT: u64 = 400_000;
 
 /// By how much the limit grows once every order was tried in vain.
 const LIMIT_GROWTH: u64 = 2;
 
 /// An exact search is not made where items and those that live with them make more pairs than this: its tables would not fit.
-const PAIRS_MAX: u64 = 1 << 25;
+const PAIRS_MAX: u64 = 1 << 23;
 
 /// The items that take memory.
 struct Problem {
+    /// By [`Sections::order`]; equal ones in the caller's order.
     items: Vec<Item>,
     /// Where each is in the caller's list.
     places: Vec<usize>,
@@ -264,7 +265,7 @@ impl Problem {
     fn new(all: &[Item]) -> Problem {
         let mut kept: Vec<(usize, Item)> =
             all.iter().copied().enumerate().filter(|(_, it)| it.takes_memory()).collect();
-        kept.sort_by_key(|(_, it)| (it.lower, it.upper, it.size));
+        kept.sort_by_key(|(_, it)| Sections::order(it));
         let (places, items): (Vec<usize>, Vec<Item>) = kept.into_iter().unzip();
         let unit = items.iter().fold(0, |unit, it| greatest_common_divisor(it.size, unit));
         let lower_bound = most_live(&items);

@@ -23,8 +23,8 @@
 //!
 //! 1. *Resting.* Of all solutions one with the least sum of offsets exists; in it every item rests on something. Other solutions
 //!    need not be found.
-//! 2. *Bounds.* `floor(s) = max(top of what is placed, least bound of an unplaced item that covers s)` and `bound(i)` is at least each
-//!    of its sections' floors. `floor(s) + unplaced bytes of s > capacity` refutes a node.
+//! 2. *Bounds.* An item lies above what is placed beneath it, and above what was wasted: that is its bound. `floor(s)` is the least
+//!    bound of an unplaced item that covers `s`. `floor(s) + unplaced bytes of s > capacity` refutes a node.
 //! 3. *Dominance.* If an unplaced item would fit beneath the floors of all its sections, it could be moved down: a solution with a
 //!    lesser sum exists elsewhere.
 //! 4. *Twins.* Items equal in lifetime and size are placed in the order in which they are given.
@@ -93,12 +93,18 @@ pub(super) struct Sections {
     overlaps: Lists,
     /// The next item before this one that is equal to it.
     twin: Vec<Option<u32>>,
+    /// The sum of the sizes in each section.
+    load: Vec<u64>,
+    /// The greatest load of an item's sections.
+    peak: Vec<u64>,
     count: usize,
 }
 
 impl Sections {
-    /// Sweeps over the items, each of which has a size and a lifetime that are not empty.
+    /// Sweeps over the items, each of which has a size and a lifetime that are not empty. They are ordered by
+    /// [`order`](Self::order).
     pub(super) fn new(items: &[Item]) -> Sections {
+        debug_assert!(items.is_sorted_by_key(Self::order));
         let mut first = vec![0; items.len()];
         let mut end = vec![0; items.len()];
         let mut overlaps = vec![Vec::new(); items.len()];
@@ -124,19 +130,16 @@ impl Sections {
                 live.retain(|it| *it != index);
             }
         }
-        let mut sorted: Vec<u32> = (0..items.len() as u32).collect();
-        let key = |index: &u32| {
-            let item = items[*index as usize];
-            (item.lower, item.upper, item.size, *index)
+        let twin =
+            |item: usize| (item > 0 && items[item - 1] == items[item]).then(|| item as u32 - 1);
+        let sum = |list: &Vec<u32>| list.iter().map(|it| items[*it as usize].size).sum();
+        let load: Vec<u64> = members.iter().map(sum).collect();
+        let peak = |item: usize| {
+            load[first[item] as usize..end[item] as usize].iter().copied().max().unwrap_or(0)
         };
-        sorted.sort_by_key(key);
-        let mut twin = vec![None; items.len()];
-        for pair in sorted.windows(2) {
-            if items[pair[0] as usize] == items[pair[1] as usize] {
-                twin[pair[1] as usize] = Some(pair[0]);
-            }
-        }
         Sections {
+            peak: (0..items.len()).map(peak).collect(),
+            load,
             first,
             end,
             size: items.iter().map(|it| it.size).collect(),
@@ -144,8 +147,13 @@ impl Sections {
             count: members.len(),
             members: Lists::of(&members),
             overlaps: Lists::of(&overlaps),
-            twin,
+            twin: (0..items.len()).map(twin).collect(),
         }
+    }
+
+    /// What items are ordered by: those of a component are then next to each other, and so are equal ones.
+    pub(super) fn order(item: &Item) -> (u32, u32, u64) {
+        (item.lower, item.upper, item.size)
     }
 
     /// Where the highest item ends.
@@ -155,16 +163,6 @@ impl Sections {
 
     fn range(&self, item: u32) -> std::ops::Range<usize> {
         self.first[item as usize] as usize..self.end[item as usize] as usize
-    }
-
-    /// The most bytes that live together with an item.
-    fn peak(&self, item: u32) -> u64 {
-        self.range(item).map(|section| self.load(section)).max().unwrap_or(0)
-    }
-
-    /// The bytes of a section.
-    fn load(&self, section: usize) -> u64 {
-        self.members.get(section).iter().map(|it| self.size[*it as usize]).sum()
     }
 }
 
@@ -180,26 +178,31 @@ enum Order {
     /// Most bytes squared times time.
     Flat,
     /// By chance.
-    Chance(u64),
+    Chance,
 }
 
 impl Order {
-    /// The rank of each item: the lowest is tried first.
-    fn ranks(self, sections: &Sections) -> Vec<u32> {
+    /// The rank of each item: the lowest is tried first. From the second round on, chance makes an item count for up to half as
+    /// much again, and ranks differ from round to round.
+    fn ranks(self, sections: &Sections, round: u64) -> Vec<u32> {
         let mut sorted: Vec<u32> = (0..sections.size.len() as u32).collect();
         let key = |item: &u32| {
             let index = *item as usize;
             let (size, width) = (u128::from(sections.size[index]), sections.width[index].into());
             let area = size * width;
-            let total = sections.peak(*item).into();
+            let total = sections.peak[index].into();
             let keys = match self {
                 Order::Width => [width, area, total],
                 Order::Size => [size, width, total],
                 Order::Total => [total, area, width],
                 Order::Flat => [area.saturating_mul(size), width, total],
-                Order::Chance(seed) => [mix(u64::from(*item), seed).into(), width, total],
+                Order::Chance => [mix(u64::from(*item), !round).into(), width, total],
             };
-            (keys.map(Reverse), *item)
+            let factor = match round {
+                0 => 256,
+                _ => 256 + u128::from(mix(u64::from(*item), round) % 128),
+            };
+            (keys.map(|it: u128| Reverse(it.saturating_mul(factor))), *item)
         };
         sorted.sort_by_cached_key(key);
         let mut ranks = vec![0; sorted.len()];
@@ -226,23 +229,29 @@ enum Pick {
 /// How a run decides what the algorithm leaves open. Every strategy is complete, but they differ widely in how soon they find
 /// something in a given instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Strategy(Order, Pick);
+pub(super) struct Strategy {
+    order: Order,
+    pick: Pick,
+    round: u64,
+}
 
 impl Strategy {
-    /// The strategies of a round: those that found most in variants of hard instances come first.
+    /// The strategies of a round. Those that found most in variants of hard instances (mirrored, shuffled, some buffers shrunk or
+    /// left out) come first.
     pub(super) fn round(round: u64) -> [Strategy; 10] {
         [
-            Strategy(Order::Width, Pick::Fewest),
-            Strategy(Order::Flat, Pick::Tightest),
-            Strategy(Order::Width, Pick::FewestLowest),
-            Strategy(Order::Total, Pick::Tightest),
-            Strategy(Order::Size, Pick::Lowest),
-            Strategy(Order::Chance(2 * round), Pick::Fewest),
-            Strategy(Order::Size, Pick::FewestLowest),
-            Strategy(Order::Width, Pick::Tightest),
-            Strategy(Order::Total, Pick::Lowest),
-            Strategy(Order::Chance(2 * round + 1), Pick::FewestLowest),
+            (Order::Width, Pick::Fewest),
+            (Order::Flat, Pick::Tightest),
+            (Order::Width, Pick::FewestLowest),
+            (Order::Total, Pick::Tightest),
+            (Order::Size, Pick::Lowest),
+            (Order::Chance, Pick::Fewest),
+            (Order::Size, Pick::FewestLowest),
+            (Order::Width, Pick::Tightest),
+            (Order::Total, Pick::Lowest),
+            (Order::Chance, Pick::FewestLowest),
         ]
+        .map(|(order, pick)| Strategy { order, pick, round })
     }
 }
 
@@ -279,7 +288,6 @@ impl Refuted {
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Placed { item: u32, bound: u64 },
-    Top { section: u32, top: u64 },
     Floor { section: u32, floor: u64, options: u32 },
     Bound { item: u32, bound: u64 },
     Rest { item: u32, rest: u64 },
@@ -292,10 +300,13 @@ struct Frame {
     /// The part of `Search::pool` with the items that are still to be tried.
     next: u32,
     end: u32,
+    /// Whether the last branch, to leave the section empty, was taken.
     wasted: bool,
+    /// Lengths to go back to.
     changes: u32,
     goals: u32,
     goal: Goal,
+    /// What is refuted when no branch is left.
     state: u128,
 }
 
@@ -310,6 +321,17 @@ struct Goal {
     next: u32,
 }
 
+/// What came of taking a branch.
+#[derive(Clone, Copy, Debug)]
+enum Branch {
+    /// A component is left to be solved, as far as there is something left in it.
+    Open(Goal),
+    /// It leads nowhere.
+    Refuted,
+    /// There are no more.
+    None,
+}
+
 /// One run.
 #[derive(Debug)]
 pub(super) struct Search<'a> {
@@ -318,17 +340,23 @@ pub(super) struct Search<'a> {
     pick: Pick,
     ranks: Vec<u32>,
     refuted: &'a mut Refuted,
+    /// The offset of each item, once it is placed.
     offset: Vec<u64>,
+    /// The least offset that an item can have, [`PLACED`] once it is placed.
     bound: Vec<u64>,
-    /// The offset at which an item rests on what is placed.
+    /// The offset at which an item would rest on what is placed.
     rest: Vec<u64>,
-    top: Vec<u64>,
+    /// The least bound of a section's unplaced items.
     floor: Vec<u64>,
     /// How many items can be placed at the floor of a section.
     options: Vec<u32>,
+    /// The unplaced bytes of each section.
     total: Vec<u64>,
     /// How many unplaced items cover both a section and the next.
     crossing: Vec<u32>,
+    /// Sections whose floor or options may have changed, each once.
+    stale: Vec<u32>,
+    is_stale: Vec<bool>,
     changes: Vec<Change>,
     frames: Vec<Frame>,
     pool: Vec<u32>,
@@ -337,7 +365,7 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// The sum of the sizes must be below 2⁶³.
+    /// The sum of the sizes and the capacity are below 2⁶³.
     pub(super) fn new(
         sections: &'a Sections,
         capacity: u64,
@@ -353,17 +381,18 @@ impl<'a> Search<'a> {
         Search {
             sections,
             capacity,
-            pick: strategy.1,
-            ranks: strategy.0.ranks(sections),
+            pick: strategy.pick,
+            ranks: strategy.order.ranks(sections, strategy.round),
             refuted,
             offset: vec![0; items],
             bound: vec![0; items],
             rest: vec![0; items],
-            top: vec![0; sections.count],
             floor: vec![0; sections.count],
             options: (0..sections.count).map(|it| sections.members.get(it).len() as u32).collect(),
-            total: (0..sections.count).map(|it| sections.load(it)).collect(),
+            total: sections.load.clone(),
             crossing,
+            stale: Vec::new(),
+            is_stale: vec![false; sections.count],
             changes: Vec::new(),
             frames: Vec::new(),
             pool: Vec::new(),
@@ -387,14 +416,17 @@ impl<'a> Search<'a> {
                 return Outcome::OutOfSteps;
             }
             self.choose(goal);
-            goal = loop {
-                let Some(next) = self.advance() else { return Outcome::Infeasible };
-                let Some(component) = next else { continue };
-                match self.split(component) {
-                    Some(component) => break component,
-                    None => return Outcome::Found(self.offset.clone()),
+            let component = loop {
+                match self.advance() {
+                    Branch::Open(component) => break component,
+                    Branch::Refuted => {}
+                    Branch::None => return Outcome::Infeasible,
                 }
             };
+            match self.split(component) {
+                Some(component) => goal = component,
+                None => return Outcome::Found(self.offset.clone()),
+            }
         }
     }
 
@@ -403,13 +435,14 @@ impl<'a> Search<'a> {
         self.steps
     }
 
-    /// Opens a choice: the most constrained section at the bottom of a niche.
-    fn choose(&mut self, goal: Goal) -> bool {
+    /// Opens a choice for a component: what to do about the section that is picked. There is none if the component is known to be
+    /// impossible.
+    fn choose(&mut self, goal: Goal) {
         let (first, end) = (goal.first as usize, goal.end as usize);
         self.steps += (end - first) as u64;
         let state = self.state(first, end);
         if self.refuted.contains(state) {
-            return false;
+            return;
         }
         let mut best = (u64::MAX, u64::MAX, first);
         let mut start = first;
@@ -460,7 +493,6 @@ impl<'a> Search<'a> {
             goal,
             state,
         });
-        true
     }
 
     /// A hash of all that decides whether a component can be solved: the capacity, and of each unplaced item its bound and
@@ -481,16 +513,15 @@ impl<'a> Search<'a> {
         (u128::from(high) << 64) | u128::from(mix(low, high))
     }
 
-    /// Takes the next branch of the last choice. `None` if there is none anywhere, `Some(None)` if the branch is refuted at once.
-    #[allow(clippy::option_option)]
-    fn advance(&mut self) -> Option<Option<Goal>> {
-        let frame = self.frames.last_mut()?;
+    /// Takes the next branch of the last choice.
+    fn advance(&mut self) -> Branch {
+        let Some(frame) = self.frames.last_mut() else { return Branch::None };
         let Frame { section, next, end, wasted, changes, goals, goal, state } = *frame;
         if wasted {
             self.refuted.insert(state);
             self.frames.pop();
             self.pool.truncate(self.frames.last().map_or(0, |it| it.end as usize));
-            return Some(None);
+            return Branch::Refuted;
         }
         if next < end {
             frame.next += 1;
@@ -504,7 +535,7 @@ impl<'a> Search<'a> {
         } else {
             self.waste(section as usize)
         };
-        Some(possible.then_some(goal))
+        if possible { Branch::Open(goal) } else { Branch::Refuted }
     }
 
     /// Splits what is left of a component and gives the first part; takes the next component where nothing is left. `None` if
@@ -554,31 +585,30 @@ impl<'a> Search<'a> {
         self.offset[index] = offset;
         self.bound[index] = PLACED;
         let range = sections.range(item);
-        let mut hull = range.clone();
         for section in range.clone() {
-            self.changes.push(Change::Top { section: section as u32, top: self.top[section] });
-            self.top[section] = top;
             self.total[section] -= size;
         }
         self.crossing[range.start..range.end - 1].iter_mut().for_each(|it| *it -= 1);
+        self.mark_stale(item, offset);
         for other in sections.overlaps.get(index) {
             let at = *other as usize;
-            if self.bound[at] == PLACED {
+            let bound = self.bound[at];
+            if bound == PLACED || self.rest[at] >= top {
                 continue;
             }
-            if self.rest[at] < top {
-                self.changes.push(Change::Rest { item: *other, rest: self.rest[at] });
-                self.rest[at] = top;
-                if self.bound[at] < top {
-                    self.changes.push(Change::Bound { item: *other, bound: self.bound[at] });
-                    self.bound[at] = top;
-                }
-                let range = sections.range(*other);
-                hull = hull.start.min(range.start)..hull.end.max(range.end);
+            self.changes.push(Change::Rest { item: *other, rest: self.rest[at] });
+            self.rest[at] = top;
+            if bound < top {
+                self.changes.push(Change::Bound { item: *other, bound });
+                self.bound[at] = top;
+                self.mark_stale(*other, bound);
+            } else if bound == top {
+                // It rests on something now.
+                self.mark_stale(*other, bound);
             }
         }
         self.steps += sections.overlaps.get(index).len() as u64;
-        self.raise_floors(hull)
+        self.raise_floors()
     }
 
     /// Decides that nothing lies at the floor of a section.
@@ -588,7 +618,6 @@ impl<'a> Search<'a> {
         if floor + self.total[section] >= self.capacity {
             return false;
         }
-        let mut hull = section..section + 1;
         for item in sections.members.get(section) {
             let index = *item as usize;
             if self.bound[index] != floor {
@@ -609,20 +638,45 @@ impl<'a> Search<'a> {
             }
             self.steps += sections.overlaps.get(index).len() as u64;
             if bound > self.capacity - sections.size[index] {
+                self.forget_stale();
                 return false;
             }
             self.changes.push(Change::Bound { item: *item, bound: floor });
             self.bound[index] = bound;
-            let range = sections.range(*item);
-            hull = hull.start.min(range.start)..hull.end.max(range.end);
+            self.mark_stale(*item, floor);
         }
-        self.raise_floors(hull)
+        self.raise_floors()
     }
 
-    /// Brings the floors of some sections up to date. `false` if there is no solution, or a better one elsewhere.
-    fn raise_floors(&mut self, hull: std::ops::Range<usize>) -> bool {
+    /// An item's bound was raised from `bound`, or its support changed: where that was the floor, the floor is to be found anew.
+    fn mark_stale(&mut self, item: u32, bound: u64) {
+        let range = self.sections.range(item);
+        self.steps += range.len() as u64;
+        for section in range {
+            if self.floor[section] == bound && !self.is_stale[section] {
+                self.is_stale[section] = true;
+                self.stale.push(section as u32);
+            }
+        }
+    }
+
+    fn forget_stale(&mut self) {
+        for section in self.stale.drain(..) {
+            self.is_stale[section as usize] = false;
+        }
+    }
+
+    /// Brings the floors of the stale sections up to date. `false` if there is no solution, or a better one elsewhere.
+    fn raise_floors(&mut self) -> bool {
+        let possible = self.find_floors() && !self.is_dominated();
+        self.forget_stale();
+        possible
+    }
+
+    fn find_floors(&mut self) -> bool {
         let sections = self.sections;
-        for section in hull.clone() {
+        for stale in 0..self.stale.len() {
+            let section = self.stale[stale] as usize;
             if self.total[section] == 0 {
                 continue;
             }
@@ -639,8 +693,8 @@ impl<'a> Search<'a> {
                 }
                 options += u32::from(bound == least && self.rest[index] == bound);
             }
-            if least != self.floor[section] || options != self.options[section] {
-                let (floor, old) = (self.floor[section], self.options[section]);
+            let (floor, old) = (self.floor[section], self.options[section]);
+            if least != floor || options != old {
                 self.changes.push(Change::Floor { section: section as u32, floor, options: old });
                 self.floor[section] = least;
                 self.options[section] = options;
@@ -649,21 +703,28 @@ impl<'a> Search<'a> {
                 return false;
             }
         }
-        // Would an item fit beneath the floors?
-        for section in hull {
-            for item in sections.members.get(section) {
+        true
+    }
+
+    /// Whether an unplaced item of a stale section would fit beneath the floors of all its sections.
+    fn is_dominated(&mut self) -> bool {
+        let sections = self.sections;
+        for section in &self.stale {
+            let members = sections.members.get(*section as usize);
+            self.steps += members.len() as u64;
+            for item in members {
                 let index = *item as usize;
                 let bound = self.bound[index];
                 let top = self.rest[index] + sections.size[index];
-                if bound != PLACED
-                    && top <= bound
+                if top <= bound
+                    && bound != PLACED
                     && sections.range(*item).all(|at| self.floor[at] >= top)
                 {
-                    return false;
+                    return true;
                 }
             }
         }
-        true
+        false
     }
 
     fn undo(&mut self, length: usize) {
@@ -676,7 +737,6 @@ impl<'a> Search<'a> {
                     self.total[range.clone()].iter_mut().for_each(|it| *it += size);
                     self.crossing[range.start..range.end - 1].iter_mut().for_each(|it| *it += 1);
                 }
-                Change::Top { section, top } => self.top[section as usize] = top,
                 Change::Floor { section, floor, options } => {
                     self.floor[section as usize] = floor;
                     self.options[section as usize] = options;

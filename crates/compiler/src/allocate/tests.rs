@@ -88,7 +88,7 @@ fn confirm(items: &[Item]) -> bool {
     let height = allocation.height;
     let problem = Problem::new(items);
     let mut exact = problem.exact().expect("the numbers are small");
-    for strategy in Strategy::round(0) {
+    for strategy in Strategy::round(0).into_iter().chain(Strategy::round(2)) {
         let mut attempt = |capacity: u64| {
             // What another strategy refuted is forgotten, so that each is seen to search the whole tree.
             exact.refuted = Refuted::new();
@@ -233,6 +233,30 @@ fn large_units_cost_nothing() {
         let (small, large) = (minimize(&small, BUDGET), minimize(&large, BUDGET));
         assert_eq!(small.offsets.iter().map(|it| it << 58).collect::<Vec<_>>(), large.offsets);
         assert_eq!((small.proven, small.steps), (large.proven, large.steps));
+    }
+}
+
+/// Not timed: steps are the same everywhere.
+#[test]
+fn hard_instances_take_few_steps() {
+    let texts = [
+        include_str!("../../../../testdata/planner/B.1048576.csv"),
+        include_str!("../../../../testdata/planner/F.1048576.csv"),
+        include_str!("../../../../testdata/planner/G.1048576.csv"),
+    ];
+    for text in texts {
+        let item = |line: &str| {
+            let mut numbers = line.split(',').map(|it| it.parse().expect("a number"));
+            let mut next = || numbers.next().expect("four numbers");
+            (next(), Item { lower: next() as u32, upper: next() as u32, size: next() }).1
+        };
+        let items: Vec<Item> = text.lines().skip(1).map(item).collect();
+        let allocation = minimize(&items, Budget { steps: 4_000_000 });
+        assert_sound(&items, &allocation);
+        assert_eq!((allocation.height, allocation.proven), (1 << 20, true));
+        let Fit::Found(offsets) = fit(&items, 1 << 20, BUDGET) else { panic!("not solved") };
+        assert_eq!(check(&items, &offsets, 1 << 20), []);
+        assert_eq!(fit(&items, (1 << 20) - 1, BUDGET), Fit::Infeasible);
     }
 }
 

@@ -11,6 +11,16 @@ fn main() {
     println!(
         "cargo::rustc-check-cfg=cfg(cortado_isa, values(\"model\", \"scalar\", \"dsp\", \"mve\", \"invalid\"))"
     );
+    // The Thumb of the target, for what assembly may use besides the declared instruction set.
+    println!("cargo::rustc-check-cfg=cfg(cortado_thumb, values(\"1\", \"2\"))");
+    let target = env::var("TARGET").unwrap_or_default();
+    let is_small = target.starts_with("thumbv6m") || target.starts_with("thumbv8m.base");
+    if target.starts_with("thumbv") {
+        println!("cargo::rustc-cfg=cortado_thumb=\"{}\"", if is_small { 1 } else { 2 });
+    }
+    // A core with the DSP extension, as the assembler knows it.
+    let cpu = if target.starts_with("thumbv8m") { "cortex-m33" } else { "cortex-m4" };
+    println!("cargo::rustc-env=CORTADO_DSP_CPU={cpu}");
     println!("cargo::rustc-cfg=cortado_isa=\"{}\"", settle());
 }
 

@@ -3,9 +3,15 @@
 //! Each type is there on every machine. Where the build's instruction set is the type's own, it runs assembly;
 //! elsewhere it runs the portable model of that assembly, from [`model`], in the same loops.
 
+#[cfg(any(cortado_isa = "dsp", cortado_isa = "scalar"))]
+#[allow(unsafe_code, reason = "calls loops in assembly")]
+mod channels;
 pub mod dsp;
 pub mod model;
 pub mod mve;
+#[cfg(any(cortado_isa = "dsp", cortado_isa = "scalar"))]
+#[allow(unsafe_code, reason = "calls loops in assembly")]
+mod quads;
 pub mod scalar;
 
 pub use dsp::Dsp;

@@ -69,6 +69,9 @@ pub trait Micro: Copy + 'static {
         Some(())
     }
 
+    /// The number of windows that loops take at a time; fewer are slower.
+    const WINDOWS: usize = 1;
+
     /// Computes the channels of `pixels` windows, all of whose factors are [short](Self::is_short); see [`Quads::model`].
     ///
     /// `None` when a slice is too short.

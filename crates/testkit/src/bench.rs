@@ -29,6 +29,7 @@ use cortado_contract::strided::{self, Gather, MAX_AXES};
 use cortado_kernels::Micro;
 use cortado_kernels::generic as kernels;
 use cortado_kernels::generic::strided::{Moves, copy};
+use cortado_kernels::memory::Source;
 
 /// The words of a layer's description.
 pub const LAYER_WORDS: usize = 16;
@@ -171,7 +172,7 @@ type PoolKernel = fn(&Pool, Activation, &[i8], &mut [i8]) -> Option<()>;
 type LinearKernel = fn(LinearShape, &LinearParams<'_>, &[i8], &[i8], &mut [i8]) -> Option<()>;
 type ProductKernel =
     fn(&BatchMatmulShape, &BatchMatmulParams, &[i8], &[i8], &mut [i8]) -> Option<()>;
-type BinaryKernel<P> = fn(&Broadcast, &P, &[i8], &[i8], &mut [i8]) -> Option<()>;
+type BinaryKernel<P> = fn(&Broadcast, &P, Source<'_, i8>, Source<'_, i8>, &mut [i8]) -> Option<()>;
 
 /// The kernels that compute layers.
 #[derive(Clone, Copy, Debug)]
@@ -243,8 +244,8 @@ impl Kernels {
             linear: |a, b, c, d, e| Some(quantized_linear::reference(a, b, c, d, e)),
             batch_matmul: |a, b, c, d, e| Some(quantized_batch_matmul::reference(a, b, c, d, e)),
             softmax: |a, b, c, d| Some(softmax::reference(a, b, SoftmaxResult::Standard, c, d)),
-            add: |a, b, c, d, e| Some(quantized_add::reference(a, b, c, d, e)),
-            mul: |a, b, c, d, e| Some(quantized_mul::reference(a, b, c, d, e)),
+            add: |a, b, c, d, e| Some(quantized_add::reference(a, b, apart(c), apart(d), e)),
+            mul: |a, b, c, d, e| Some(quantized_mul::reference(a, b, apart(c), apart(d), e)),
             avg_pool: |a, b, c, d| Some(quantized_avg_pool2d::reference(a, b, c, d)),
             max_pool: |a, b, c, d| Some(quantized_max_pool2d::reference(a, b, c, d)),
             gather: |out_tensor, gather, input, out| {
@@ -293,6 +294,14 @@ impl Kernels {
             Operation::Quantize => subject.quantize(self, layer),
             Operation::Dequantize => subject.dequantize(self, layer),
         }
+    }
+}
+
+/// The elements of an operand that is not in place, as all of a layer's are.
+fn apart<'m>(source: Source<'m, i8>) -> &'m [i8] {
+    match source {
+        Source::Apart(elements) => elements,
+        Source::InPlace => &[],
     }
 }
 
@@ -452,7 +461,9 @@ impl<'c> Subject<'c, '_> {
         let (lhs, rhs) = (self.activations(count as usize), self.activations(count as usize));
         let broadcast = Broadcast::elementwise(count);
         let out = self.memory.take::<i8>(count as usize);
-        self.finish(out, |out| (kernels.add)(&broadcast, &params, lhs, rhs, out))
+        self.finish(out, |out| {
+            (kernels.add)(&broadcast, &params, Source::Apart(lhs), Source::Apart(rhs), out)
+        })
     }
 
     fn mul(&mut self, kernels: &Kernels, layer: &Layer) -> Option<u64> {
@@ -467,7 +478,9 @@ impl<'c> Subject<'c, '_> {
         let (lhs, rhs) = (self.activations(count as usize), self.activations(count as usize));
         let broadcast = Broadcast::elementwise(count);
         let out = self.memory.take::<i8>(count as usize);
-        self.finish(out, |out| (kernels.mul)(&broadcast, &params, lhs, rhs, out))
+        self.finish(out, |out| {
+            (kernels.mul)(&broadcast, &params, Source::Apart(lhs), Source::Apart(rhs), out)
+        })
     }
 
     fn pool(&mut self, kernel: PoolKernel, layer: &Layer) -> Option<u64> {

@@ -6,7 +6,12 @@
 
 #![allow(unsafe_code, reason = "inline assembly")]
 
+#[cfg(cortado_isa = "dsp")]
+use super::channels;
+#[cfg(cortado_isa = "dsp")]
+use super::quads;
 use crate::micro::{Micro, cut_rows};
+use crate::tile::{Depthwise, Quads};
 use cortado_contract::Isa;
 
 /// Cores with the DSP extension.
@@ -15,6 +20,40 @@ pub struct Dsp;
 
 impl Micro for Dsp {
     const ISA: Isa = Isa::Dsp;
+    const WINDOWS: usize = 2;
+
+    fn multiply_quads(tile: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
+        #[cfg(cortado_isa = "dsp")]
+        if pixels >= Self::WINDOWS && tile.fits(pixels, out) {
+            // SAFETY: `fits` holds what the loop reads and writes for so many windows.
+            unsafe { quads::for_each_pair(tile, pixels, Self::WINDOWS, out, quad::multiply) };
+            return Some(());
+        }
+        tile.model::<Self>(pixels, out)
+    }
+
+    fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
+        #[cfg(cortado_isa = "dsp")]
+        {
+            let spread = |weights: &[i8; 4]| {
+                let weights = word(weights);
+                [sxtb16(weights), sxtb16_ror8(weights)]
+            };
+            let sum = |weights: &[[u32; 2]]| {
+                // At most 32 bytes in each half.
+                let pairs = weights.iter().fold([0; 2], |sums, weights| {
+                    [sadd16(sums[0], weights[0]), sadd16(sums[1], weights[1])]
+                });
+                let low = |pair: u32| i32::from(pair as i16);
+                let high = |pair: u32| pair as i32 >> 16;
+                [low(pairs[0]), low(pairs[1]), high(pairs[0]), high(pairs[1])]
+            };
+            // SAFETY: the loop reads and writes four elements per tap and window as the tile has them.
+            unsafe { channels::compute::<Self, _>(tile, out, spread, sum, depthwise::multiply) }
+        }
+        #[cfg(not(cortado_isa = "dsp"))]
+        tile.model(0, out)
+    }
 
     #[inline(always)]
     fn dot_rows(lhs: &[i8], lhs_offset: i32, rows: [&[i8]; 4], accumulators: &mut [i32; 4]) {
@@ -62,6 +101,11 @@ impl Micro for Dsp {
         sum.wrapping_add(super::Scalar::dot(lhs_tail, lhs_offset, rhs_tail))
     }
 }
+
+#[cfg(cortado_isa = "dsp")]
+mod depthwise;
+#[cfg(cortado_isa = "dsp")]
+mod quad;
 
 /// An offset in both halfwords.
 #[inline(always)]
@@ -114,6 +158,11 @@ instruction! {
     /// Bytes 1 and 3, added to a pair.
     sxtab16_ror8(addend: u32, value: u32) -> u32 = "sxtab16 {out}, {addend}, {value}, ror #8",
     super::model::sxtab16(addend, value.rotate_right(8))
+}
+#[cfg(cortado_isa = "dsp")]
+instruction! {
+    /// The sums of both halfwords, each wrapping.
+    sadd16(a: u32, b: u32) -> u32 = "sadd16 {out}, {a}, {b}", a
 }
 instruction! {
     /// Two products added to an accumulator.

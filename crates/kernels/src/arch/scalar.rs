@@ -1,6 +1,13 @@
-//! Plain Thumb and Thumb-2: Rust that the compiler does well on.
+//! Plain Thumb and Thumb-2: Rust that the compiler does well on, and loops in assembly where it does not.
 
+#![allow(unsafe_code, reason = "assembly")]
+
+#[cfg(cortado_isa = "scalar")]
+use super::channels;
+#[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+use super::quads;
 use crate::micro::{Micro, cut_rows};
+use crate::tile::{Depthwise, Quads};
 use cortado_contract::Isa;
 
 /// Cores without DSP or Helium instructions.
@@ -9,6 +16,35 @@ pub struct Scalar;
 
 impl Micro for Scalar {
     const ISA: Isa = Isa::Scalar;
+    const WINDOWS: usize = 3;
+
+    fn multiply_quads(tile: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
+        #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+        if pixels >= Self::WINDOWS && tile.fits(pixels, out) {
+            // SAFETY: `fits` holds what the loop reads and writes for so many windows.
+            unsafe { quads::for_each_pair(tile, pixels, Self::WINDOWS, out, quad::multiply) };
+            return Some(());
+        }
+        tile.model::<Self>(pixels, out)
+    }
+
+    fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
+        #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+        {
+            let spread = |weights: &[i8; 4]| weights.map(i32::from);
+            let sum = |weights: &[[i32; 4]]| {
+                let mut sums = [0i32; 4];
+                for weights in weights {
+                    sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += *weight);
+                }
+                sums
+            };
+            // SAFETY: the loop reads and writes four elements per tap and window as the tile has them.
+            unsafe { channels::compute::<Self, _>(tile, out, spread, sum, depthwise::multiply) }
+        }
+        #[cfg(not(all(cortado_isa = "scalar", cortado_thumb = "2")))]
+        tile.model(0, out)
+    }
 
     #[inline(always)]
     fn dot_rows(lhs: &[i8], lhs_offset: i32, rows: [&[i8]; 4], accumulators: &mut [i32; 4]) {
@@ -32,3 +68,8 @@ impl Micro for Scalar {
         })
     }
 }
+
+#[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+mod depthwise;
+#[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+mod quad;

@@ -71,8 +71,8 @@ pub fn conv_s8<M: Micro>(
 
 /// The channels whose constants are kept at a time.
 const CHANNELS_MAX: usize = 64;
-/// The buffer for gathered windows: eight of 3 × 3 pixels with 16 channels, two of 64.
-const WINDOWS_BYTES: usize = 1152;
+/// The buffer for gathered windows: twelve of 3 × 3 pixels with 16 channels, three of 64.
+const WINDOWS_BYTES: usize = 1728;
 
 /// One image and one group of channels.
 struct Image<'a> {
@@ -119,7 +119,9 @@ impl Image<'_> {
         }
         let mut buffer = [0; WINDOWS_BYTES];
         let mut windows = Gathering::new(self);
-        for out in out.chunks_mut(WINDOWS_BYTES / depth.max(1) * out_channels) {
+        let room = WINDOWS_BYTES / depth.max(1);
+        let at_a_time = if room > M::WINDOWS { room - room % M::WINDOWS } else { room };
+        for out in out.chunks_mut(at_a_time * out_channels) {
             let pixels = out.len().checked_div(out_channels)?;
             windows.gather::<M>(pixels, &mut buffer)?;
             block.multiply::<M>(&buffer, pixels, out)?;

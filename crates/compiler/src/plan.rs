@@ -358,7 +358,7 @@ fn shortage(program: &Lowered, flow: &Flow, banks: &[Bank], shortfall: Shortfall
         .map(|id| &flow.storages[id])
         .map(|storage| (program.buffer(storage.buffer).name.clone(), storage.bytes))
         .collect();
-    at_peak.sort_by(|a, b| b.1.cmp(&a.1));
+    at_peak.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     Shortage {
         bank: banks.get(shortfall.bank).map_or(String::new(), |bank| bank.name.clone()),
         needed_bytes: shortfall.needed_bytes,

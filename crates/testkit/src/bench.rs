@@ -209,10 +209,10 @@ impl Kernels {
                 kernels::softmax::softmax(rows, scale, SoftmaxResult::Standard, input, out)
             },
             add: |broadcast, params, lhs, rhs, out| {
-                kernels::quantized_add::add_s8::<M>(broadcast, params, lhs.into(), rhs.into(), out)
+                kernels::quantized_add::add_s8::<M>(broadcast, params, lhs, rhs, out)
             },
             mul: |broadcast, params, lhs, rhs, out| {
-                kernels::quantized_mul::mul_s8::<M>(broadcast, params, lhs.into(), rhs.into(), out)
+                kernels::quantized_mul::mul_s8::<M>(broadcast, params, lhs, rhs, out)
             },
             avg_pool: kernels::quantized_avg_pool2d::avg_pool::<M>,
             max_pool: kernels::quantized_max_pool2d::max_pool::<M>,

@@ -115,11 +115,11 @@ fn saving(flow: &Flow, outs: &[StorageId], takeover: &Takeover) -> u64 {
 }
 
 /// The operand over which `call` writes, if it is the last to read it.
-pub(super) fn takeover_of<'f>(
-    flow: &'f Flow,
+pub(super) fn takeover_of(
+    flow: &Flow,
     call: usize,
     is_done: impl Fn(usize) -> bool,
-) -> Option<&'f Takeover> {
+) -> Option<&Takeover> {
     let CallFlow { may_replace, outs, .. } = &flow.calls[call];
     let is_last = |id: StorageId| {
         flow.storages[id].readers.iter().all(|reader| *reader == call || is_done(*reader))

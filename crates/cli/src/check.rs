@@ -13,6 +13,7 @@ use cortado_compiler::judge::upstream::{Outcome, Verdict, verdict};
 use cortado_compiler::judge::{broken_rules, suits};
 use cortado_compiler::lift::{Lifted, lift};
 use cortado_compiler::lowered::{Buffer, BufferId};
+use cortado_compiler::plan::PlanOptions;
 use cortado_contract::ops::{OperatorKind, Rules};
 use cortado_contract::{Isa, Target};
 use cortado_host::local::{self, AlignedBytes, Visitor, with_method};
@@ -243,7 +244,7 @@ impl Findings {
                 )
             },
         ));
-        self.memory = Some(memory(lifted));
+        self.memory = Some(memory(lifted, PlanOptions::default().seconds));
         self.executorch = Some(Isa::ALL.map(|isa| verdict(lifted, isa)).to_vec());
     }
 }

@@ -39,13 +39,12 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
+/// The Rust module and the report, with their content.
+type Beside = [(PathBuf, Vec<u8>); 2];
+
 /// The Rust module and the report that go beside the program. `None` where the output is no file that could have something
 /// beside it, such as a pipe.
-fn beside(
-    output: &Path,
-    report: &Report,
-    json: &[u8],
-) -> Result<Option<[(PathBuf, Vec<u8>); 2]>, Failure> {
+fn beside(output: &Path, report: &Report, json: &[u8]) -> Result<Option<Beside>, Failure> {
     let is_special = std::fs::metadata(output).is_ok_and(|metadata| !metadata.is_file());
     let Some(name) = output.file_name().filter(|_| !is_special) else { return Ok(None) };
     let module = module(report, &name.to_string_lossy());

@@ -231,7 +231,7 @@ pub fn plan(program: &Lowered, options: &PlanOptions) -> Result<MemoryPlan, Shor
     let (blocks, placed) = match first {
         Some(placed) => (all, Ok(placed)),
         None => {
-            let shared = share(&flow, all, lower_bound_bytes);
+            let shared = share(&flow, all, lower_bound_bytes, budget);
             let placed = place(&shared);
             (shared, placed)
         }
@@ -290,12 +290,13 @@ pub fn plan(program: &Lowered, options: &PlanOptions) -> Result<MemoryPlan, Shor
 
 /// Chooses the results that are written over operands. Memory that is shared lies together, which is not always the best: so where
 /// the bound is not met, calls are taken out one after the other as long as that helps.
-fn share(flow: &Flow, all: Vec<Block>, bound: u64) -> Vec<Block> {
+fn share(flow: &Flow, all: Vec<Block>, bound: u64, budget: Budget) -> Vec<Block> {
     let order: Vec<usize> = (0..flow.calls.len()).collect();
     let height = |blocks: &[Block]| {
         let blocks: Vec<&Block> = blocks.iter().collect();
-        pack::quick(&blocks, bound)
+        pack::quick(&blocks, bound, budget)
     };
+    let mut steps = 0;
     let is_shared =
         |call: &usize| all.iter().any(|block| is_result_in_place(block, &flow.calls[*call].outs));
     let shared: Vec<usize> = order.iter().copied().filter(is_shared).collect();
@@ -303,7 +304,11 @@ fn share(flow: &Flow, all: Vec<Block>, bound: u64) -> Vec<Block> {
     let mut best = (height(&all), all);
     while best.0 > bound {
         let mut next: Option<(u64, usize, Vec<Block>)> = None;
-        for call in shared.iter().filter(|call| !apart[**call]).take(SHARING_CHANGES) {
+        for call in shared.iter().filter(|call| !apart[**call]) {
+            steps += pack::quick_steps(best.1.len());
+            if steps > budget.steps {
+                break;
+            }
             let blocks = block::blocks(flow, &order, |it| it != *call && !apart[it]);
             let height = height(&blocks);
             if height < next.as_ref().map_or(best.0, |next| next.0) {
@@ -316,9 +321,6 @@ fn share(flow: &Flow, all: Vec<Block>, bound: u64) -> Vec<Block> {
     }
     best.1
 }
-
-/// The most calls that [`share`] tries to take out at a time.
-const SHARING_CHANGES: usize = 64;
 
 fn is_result_in_place(block: &Block, results: &[flow::StorageId]) -> bool {
     block.members.iter().any(|member| results.contains(&member.storage) && member.over.is_some())

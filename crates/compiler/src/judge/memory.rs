@@ -37,11 +37,11 @@ pub struct Alive {
     pub bytes: u64,
 }
 
-/// Judges a file's memory.
-pub fn memory(lifted: &Lifted) -> Memory {
+/// Judges a file's memory, with about so many seconds to look for a better plan.
+pub fn memory(lifted: &Lifted, seconds: f64) -> Memory {
     let program = canonical(&lifted.program);
     // The banks do not matter for what the tensors need.
-    let options = PlanOptions { banks: Vec::new(), ..lifted.plan_options() };
+    let options = PlanOptions { banks: Vec::new(), seconds, ..lifted.plan_options() };
     let Ok(plan) = plan(&program, &options) else {
         unreachable!("an arena without a limit holds any program")
     };

@@ -2,7 +2,7 @@
 //!
 //! Blocks are taken in the order of their traffic for each byte that they occupy, and each goes to the first bank in which all of
 //! its blocks still find offsets. A large block that is left until the end may then fit nowhere, so if that happens it is tried
-//! again with the largest blocks taken first: one, two, and so on, and last all of them together in the roomiest bank.
+//! again with the largest blocks taken first: one, two, four and so on, and last all of them together in the roomiest bank.
 
 use super::block::{Block, live_bytes};
 use super::flow::Flow;
@@ -49,8 +49,9 @@ pub(super) fn place(
     let trial = Budget { steps: budget.steps / 64 };
     let mut least_shortfall: Option<Shortfall> = None;
     // With one bank there is nothing to choose.
-    let tries = if banks.len() > 1 { blocks.len() } else { 0 };
-    for largest in 0..=tries {
+    let most = if banks.len() > 1 { blocks.len() } else { 0 };
+    let tries = [0].into_iter().chain((0..).map(|power| 1usize << power));
+    for largest in tries.take_while(|largest| *largest <= most) {
         let first = &by_size[..largest];
         // The largest go where there is most room.
         let roomiest = (0..banks.len()).max_by_key(|bank| (banks[*bank].capacity_bytes, *bank));

@@ -20,13 +20,13 @@ pub(super) struct Packed {
 }
 
 /// How often the best order is changed in search of a better one.
-const CHANGES: u32 = 2000;
+const CHANGES: u64 = 2000;
 /// The same where many packings are compared.
-const QUICK_CHANGES: u32 = 20;
+const QUICK_CHANGES: u64 = 20;
 
 /// The lowest packing that is found. `bound` is the most bytes that are live at one time.
 pub(super) fn pack(blocks: &[&Block], bound: u64, budget: Budget) -> Packed {
-    let greedy = greedy(blocks, bound, CHANGES);
+    let greedy = greedy(blocks, bound, changes(blocks.len(), CHANGES, budget));
     if greedy.height <= bound {
         return Packed { proven: true, ..greedy };
     }
@@ -42,13 +42,24 @@ pub(super) fn pack(blocks: &[&Block], bound: u64, budget: Budget) -> Packed {
 }
 
 /// The height of a packing that takes little time to find. Stops at `goal`.
-pub(super) fn quick(blocks: &[&Block], goal: u64) -> u64 {
-    greedy(blocks, goal, QUICK_CHANGES).height
+pub(super) fn quick(blocks: &[&Block], goal: u64, budget: Budget) -> u64 {
+    greedy(blocks, goal, changes(blocks.len(), QUICK_CHANGES, budget)).height
+}
+
+/// The steps that [`quick`] takes at most: each placing looks at pairs of blocks.
+pub(super) fn quick_steps(blocks: usize) -> u64 {
+    (blocks as u64).saturating_mul(blocks as u64).saturating_mul(QUICK_CHANGES)
+}
+
+/// How many changes a budget allows of those that are wanted.
+fn changes(blocks: usize, wanted: u64, budget: Budget) -> u64 {
+    let pairs = (blocks as u64).saturating_mul(blocks as u64).max(1);
+    wanted.min(budget.steps / pairs)
 }
 
 /// Offsets with which the blocks end at `capacity` or below, if any are found.
 pub(super) fn fit(blocks: &[&Block], capacity: u64, budget: Budget) -> Option<Vec<u64>> {
-    let greedy = greedy(blocks, capacity, QUICK_CHANGES);
+    let greedy = greedy(blocks, capacity, changes(blocks.len(), QUICK_CHANGES, budget));
     if greedy.height <= capacity {
         return Some(greedy.offsets);
     }
@@ -67,7 +78,7 @@ fn rectangles(blocks: &[&Block]) -> Vec<Item> {
 }
 
 /// The lowest of several greedy packings; stops at `goal`.
-fn greedy(blocks: &[&Block], goal: u64, changes: u32) -> Packed {
+fn greedy(blocks: &[&Block], goal: u64, changes: u64) -> Packed {
     let mut best = Attempt::default();
     for key in [by_size, by_area, by_length, by_time] {
         let mut order: Vec<usize> = (0..blocks.len()).collect();

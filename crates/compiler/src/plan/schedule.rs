@@ -256,6 +256,8 @@ fn search(flow: &Flow, known: u64, steps: u64) -> (Option<(Vec<usize>, u64)>, bo
         }
         let (done, live) = (states[at].done.clone(), states[at].live);
         let mut next: Vec<(usize, u64, u64)> = Vec::new();
+        // Looking for those that are ready takes its time in large programs.
+        taken += count as u64 / 64;
         for call in (0..count).filter(|call| done.is_ready(flow, *call)) {
             taken += 1;
             let (during, after) = costs(flow, &done, live, call);

@@ -13,8 +13,8 @@ pub(super) const TAPS_MAX: usize = 32;
 pub(super) struct Channels<W> {
     /// What the four sums start with.
     pub(super) whole: [i32; 4],
-    /// Twice each channel's multiplier, wrapped.
-    pub(super) doubled: [u32; 4],
+    /// Twice each channel's multiplier, wrapped; with Thumb-1 the multiplier itself.
+    pub(super) multipliers: [u32; 4],
     /// One less than each channel's shift to the right.
     pub(super) shifts: [u32; 4],
     /// Twice the output's zero point, and one to round.
@@ -58,7 +58,7 @@ pub(super) unsafe fn compute<M: Micro, W: Copy + Default>(
     let Depthwise { windows, input_steps, out_steps, .. } = *tile;
     let mut state = Channels {
         whole: [0; 4],
-        doubled: [0; 4],
+        multipliers: [0; 4],
         shifts: [0; 4],
         offset: 2 * tile.output_offset + 1,
         input: core::ptr::null(),
@@ -106,7 +106,7 @@ pub(super) unsafe fn compute<M: Micro, W: Copy + Default>(
         for ((whole, bias), sum) in state.whole.iter_mut().zip(bias).zip(sums) {
             *whole = bias.wrapping_add(tile.input_offset.wrapping_mul(sum));
         }
-        (state.doubled, state.shifts) = quads::prepared(multipliers, shifts);
+        (state.multipliers, state.shifts) = quads::prepared(multipliers, shifts);
         state.rows = windows.rows;
         state.input = tile.input.as_ptr().wrapping_add(first);
         state.out = out.as_mut_ptr().wrapping_add(first);

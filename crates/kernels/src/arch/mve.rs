@@ -5,9 +5,11 @@
 
 #![allow(unsafe_code, reason = "inline assembly")]
 
-use crate::micro::{Micro, cut_rows};
+use crate::micro::{Micro, Run, cut_rows};
 use crate::tile::{Depthwise, Quads};
 use cortado_contract::Isa;
+use cortado_contract::ops::quantized_add::AddParams;
+use cortado_contract::ops::quantized_mul::MulParams;
 use cortado_contract::quant::{Activation, Requantize};
 
 /// Cores with Helium.
@@ -141,6 +143,26 @@ impl Micro for Mve {
         }
     }
 
+    fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
+        #[cfg(cortado_isa = "mve")]
+        if elementwise::add(params, operands, out).is_some() {
+            return;
+        }
+        let lhs = |value| params.lhs.scale(value, params.left_shift);
+        let rhs = |value| params.rhs.scale(value, params.left_shift);
+        operands.apply_scaled(out, lhs, rhs, |lhs, rhs| params.finish(lhs, rhs));
+    }
+
+    fn multiply(params: &MulParams, operands: Run<'_, i8>, out: &mut [i8]) {
+        #[cfg(cortado_isa = "mve")]
+        if elementwise::multiply(params, operands, out).is_some() {
+            return;
+        }
+        let lhs = |value: i8| i32::from(value).wrapping_add(params.lhs_offset.0);
+        let rhs = |value: i8| i32::from(value).wrapping_add(params.rhs_offset.0);
+        operands.apply_scaled(out, lhs, rhs, |lhs, rhs| params.finish(lhs.wrapping_mul(rhs)));
+    }
+
     #[inline(always)]
     fn sum(values: &[i8]) -> i32 {
         #[cfg(cortado_isa = "mve")]
@@ -172,6 +194,8 @@ impl Micro for Mve {
 
 #[cfg(cortado_isa = "mve")]
 mod depthwise;
+#[cfg(cortado_isa = "mve")]
+mod elementwise;
 #[cfg(cortado_isa = "mve")]
 mod quad;
 

@@ -1,8 +1,10 @@
 //! What the loops over windows and channels of DSP and scalar cores share: a pair of output channels at a time.
 
+#[cfg(not(cortado_thumb = "1"))]
 use crate::tile::Quads;
 
-/// What a loop needs; it advances `input` and `out`.
+/// What a loop needs; it advances `windows` and `out`, and counts `count` down.
+#[cfg(not(cortado_thumb = "1"))]
 #[repr(C)]
 pub(super) struct Pair {
     /// What both channels' sums start with.
@@ -28,6 +30,7 @@ pub(super) struct Pair {
 ///
 /// # Safety
 /// `pairs` reads `at_a_time · count` windows and two rows of weights, and writes two elements for each window, `out_step` apart.
+#[cfg(not(cortado_thumb = "1"))]
 pub(super) unsafe fn for_each_pair(
     quads: &Quads<'_>,
     pixels: usize,
@@ -65,10 +68,14 @@ pub(super) unsafe fn for_each_pair(
     }
 }
 
-/// Twice each multiplier, wrapped, and one less than each shift to the right. Factors must be short.
+/// Twice each multiplier, or with Thumb-1 itself, and one less than each shift to the right. Factors must be short.
 pub(super) fn prepared<const N: usize>(
     multipliers: &[i32; N],
     shifts: &[i32; N],
 ) -> ([u32; N], [u32; N]) {
-    (multipliers.map(|multiplier| (multiplier as u32) << 1), shifts.map(|shift| !shift as u32))
+    let doubling = if cfg!(cortado_thumb = "1") { 0 } else { 1 };
+    (
+        multipliers.map(|multiplier| (multiplier as u32) << doubling),
+        shifts.map(|shift| !shift as u32),
+    )
 }

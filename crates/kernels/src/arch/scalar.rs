@@ -25,12 +25,20 @@ impl Micro for Scalar {
             unsafe { quads::for_each_pair(tile, pixels, Self::WINDOWS, out, quad::multiply) };
             return Some(());
         }
+        #[cfg(all(cortado_isa = "scalar", cortado_thumb = "1"))]
+        if pixels > 0 && tile.depth > 0 {
+            return thumb1::multiply(tile, pixels, out);
+        }
         tile.model::<Self>(pixels, out)
     }
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
-        #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+        #[cfg(cortado_isa = "scalar")]
         {
+            #[cfg(cortado_thumb = "2")]
+            use depthwise::multiply;
+            #[cfg(cortado_thumb = "1")]
+            use thumb1::multiply_channels as multiply;
             let spread = |weights: &[i8; 4]| weights.map(i32::from);
             let sum = |weights: &[[i32; 4]]| {
                 let mut sums = [0i32; 4];
@@ -40,9 +48,9 @@ impl Micro for Scalar {
                 sums
             };
             // SAFETY: the loop reads and writes four elements per tap and window as the tile has them.
-            unsafe { channels::compute::<Self, _>(tile, out, spread, sum, depthwise::multiply) }
+            unsafe { channels::compute::<Self, _>(tile, out, spread, sum, multiply) }
         }
-        #[cfg(not(all(cortado_isa = "scalar", cortado_thumb = "2")))]
+        #[cfg(not(cortado_isa = "scalar"))]
         tile.model(0, out)
     }
 
@@ -73,3 +81,5 @@ impl Micro for Scalar {
 mod depthwise;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
 mod quad;
+#[cfg(all(cortado_isa = "scalar", cortado_thumb = "1"))]
+mod thumb1;

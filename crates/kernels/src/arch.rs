@@ -12,6 +12,9 @@ pub mod mve;
 #[cfg(any(cortado_isa = "dsp", cortado_isa = "scalar"))]
 #[allow(unsafe_code, reason = "calls loops in assembly")]
 mod quads;
+#[cfg(any(cortado_isa = "dsp", all(cortado_isa = "scalar", cortado_thumb = "2")))]
+#[allow(unsafe_code, reason = "calls loops in assembly")]
+mod rows;
 pub mod scalar;
 
 pub use dsp::Dsp;

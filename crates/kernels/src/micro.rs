@@ -1,7 +1,7 @@
 //! The micro-operations that kernels are built from.
 
 use crate::memory::Element;
-use crate::tile::{Depthwise, Quads};
+use crate::tile::{Depthwise, Quads, Row};
 use cortado_contract::Isa;
 use cortado_contract::ops::quantized_activation::{ENTRIES, entry_of};
 use cortado_contract::ops::quantized_add::AddParams;
@@ -78,6 +78,14 @@ pub trait Micro: Copy + 'static {
     #[inline(always)]
     fn multiply_quads(quads: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
         quads.model::<Self>(pixels, out)
+    }
+
+    /// Computes the features of a row, all of whose factors are [short](Self::is_short); see [`Row::model`].
+    ///
+    /// `None` when a slice is too short.
+    #[inline(always)]
+    fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
+        row.model::<Self>(out)
     }
 
     /// Computes all channels of a rectangle of windows, see [`Depthwise::model`].

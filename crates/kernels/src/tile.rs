@@ -79,6 +79,67 @@ impl Quads<'_> {
     }
 }
 
+/// Output features, in fours, of one row of a fully connected layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// The input row.
+    pub input: &'a [i8],
+    /// A row of weights for each feature, each as long as the input.
+    pub weights: &'a [i8],
+    /// What each feature's sum starts with.
+    pub constants: &'a [[i32; 4]],
+    /// The features' multipliers; a single four of equal ones stands for all.
+    pub multipliers: &'a [[i32; 4]],
+    /// The features' shifts, as many as multipliers.
+    pub shifts: &'a [[i32; 4]],
+    /// Added to each input.
+    pub input_offset: i32,
+    /// The outputs' zero point.
+    pub output_offset: i32,
+}
+
+impl Row<'_> {
+    /// Whether all features have the same factor.
+    pub fn has_one_factor(&self) -> bool {
+        self.multipliers.len() == 1
+    }
+
+    /// Whether the slices hold weights, factors and outputs for all constants.
+    pub fn fits(&self, out: &[i8]) -> bool {
+        let features = 4 * self.constants.len();
+        let holds_factors =
+            |length: usize| length == 1 && self.has_one_factor() || length >= self.constants.len();
+        self.input.len().checked_mul(features).is_some_and(|count| count <= self.weights.len())
+            && features <= out.len()
+            && holds_factors(self.multipliers.len())
+            && holds_factors(self.shifts.len())
+    }
+
+    /// Computes all features.
+    ///
+    /// `None` when a slice is too short.
+    #[inline(never)]
+    pub fn model<M: Micro>(&self, out: &mut [i8]) -> Option<()> {
+        if !self.fits(out) {
+            return None;
+        }
+        let depth = self.input.len();
+        for (index, constants) in self.constants.iter().enumerate() {
+            let mut sums = *constants;
+            let weights = self.weights.get(4 * index * depth..)?.get(..4 * depth)?;
+            M::dot_4(self.input, self.input_offset, weights, &mut sums);
+            let factors = if self.has_one_factor() { 0 } else { index };
+            let factors = self.multipliers.get(factors)?.iter().zip(self.shifts.get(factors)?);
+            let out = out.get_mut(4 * index..)?.first_chunk_mut::<4>()?;
+            for ((out, sum), (multiplier, shift)) in out.iter_mut().zip(sums).zip(factors) {
+                let factor = Requantize { multiplier: *multiplier, shift: *shift };
+                *out = finish(sum, factor, self.output_offset);
+            }
+        }
+        Some(())
+    }
+}
+
 /// Numbers along rows and along columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Steps {

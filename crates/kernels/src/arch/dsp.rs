@@ -9,9 +9,9 @@
 #[cfg(cortado_isa = "dsp")]
 use super::channels;
 #[cfg(cortado_isa = "dsp")]
-use super::quads;
+use super::{quads, rows};
 use crate::micro::{Micro, cut_rows};
-use crate::tile::{Depthwise, Quads};
+use crate::tile::{Depthwise, Quads, Row};
 use cortado_contract::Isa;
 
 /// Cores with the DSP extension.
@@ -30,6 +30,21 @@ impl Micro for Dsp {
             return Some(());
         }
         tile.model::<Self>(pixels, out)
+    }
+
+    fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
+        #[cfg(cortado_isa = "dsp")]
+        {
+            let offsets = pair(row.input_offset);
+            let widen = |quad: [i8; 4]| {
+                let quad = word(&quad);
+                [sxtab16(offsets, quad), sxtab16_ror8(offsets, quad)]
+            };
+            // SAFETY: the loop reads and writes what `Row::fits` holds for the features that it is given.
+            unsafe { rows::compute::<Self>(row, out, widen, row::multiply) }
+        }
+        #[cfg(not(cortado_isa = "dsp"))]
+        row.model::<Self>(out)
     }
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
@@ -106,6 +121,8 @@ impl Micro for Dsp {
 mod depthwise;
 #[cfg(cortado_isa = "dsp")]
 mod quad;
+#[cfg(cortado_isa = "dsp")]
+mod row;
 
 /// An offset in both halfwords.
 #[inline(always)]

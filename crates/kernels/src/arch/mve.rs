@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "inline assembly")]
 
 use crate::micro::{Micro, Run, cut_rows};
-use crate::tile::{Depthwise, Quads};
+use crate::tile::{Depthwise, Quads, Row};
 use cortado_contract::Isa;
 use cortado_contract::ops::quantized_add::AddParams;
 use cortado_contract::ops::quantized_mul::MulParams;
@@ -49,6 +49,14 @@ impl Micro for Mve {
             return quad::multiply(quads, pixels, out);
         }
         quads.model::<Self>(pixels, out)
+    }
+
+    fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
+        #[cfg(cortado_isa = "mve")]
+        if row.input_offset == 0 && !row.input.is_empty() {
+            return row::multiply(row, out);
+        }
+        row.model::<Self>(out)
     }
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
@@ -198,6 +206,8 @@ mod depthwise;
 mod elementwise;
 #[cfg(cortado_isa = "mve")]
 mod quad;
+#[cfg(cortado_isa = "mve")]
+mod row;
 
 /// Adds the products of `lhs` with each of four rows of the same length.
 #[inline(always)]

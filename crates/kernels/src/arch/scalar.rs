@@ -5,9 +5,9 @@
 #[cfg(cortado_isa = "scalar")]
 use super::channels;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
-use super::quads;
+use super::{quads, rows};
 use crate::micro::{Micro, cut_rows};
-use crate::tile::{Depthwise, Quads};
+use crate::tile::{Depthwise, Quads, Row};
 use cortado_contract::Isa;
 
 /// Cores without DSP or Helium instructions.
@@ -30,6 +30,22 @@ impl Micro for Scalar {
             return thumb1::multiply(tile, pixels, out);
         }
         tile.model::<Self>(pixels, out)
+    }
+
+    fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
+        #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+        {
+            let widen = |quad: [i8; 4]| {
+                let [a, b, c, d] = quad.map(|value| i32::from(value) + row.input_offset);
+                [a as u32 & 0xffff | (b as u32) << 16, c as u32 & 0xffff | (d as u32) << 16]
+            };
+            // SAFETY: the loop reads and writes what `Row::fits` holds for the features that it is given.
+            unsafe { rows::compute::<Self>(row, out, widen, row::multiply) }
+        }
+        #[cfg(all(cortado_isa = "scalar", cortado_thumb = "1"))]
+        return thumb1::multiply_row(row, out);
+        #[cfg(not(cortado_isa = "scalar"))]
+        row.model::<Self>(out)
     }
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
@@ -81,5 +97,7 @@ impl Micro for Scalar {
 mod depthwise;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
 mod quad;
+#[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+mod row;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "1"))]
 mod thumb1;

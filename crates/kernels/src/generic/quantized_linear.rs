@@ -11,12 +11,14 @@
 //!
 //! 1. A weight offset distributes over the sum, so it costs one sum per row instead of an addition per product. It
 //!    is 0 in every program that a compiler writes.
-//! 2. Four rows of weights share each load of the input. Features left over are done one by one.
+//! 2. Four rows of weights share each load of the input. The last four overlap those before where features do not come in fours; fewer
+//!    than four are done one by one.
 
 use super::{halves, require_disjoint, unpack_halves};
 use crate::memory::{Location, Memory, Reader};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded, LoadedTensor};
+use crate::tile::{Row, finish};
 use cortado_contract::ops::QuantizedLinear;
 use cortado_contract::ops::quantized_linear::{
     LinearConstants, LinearParams, LinearShape, Rescale, argument,
@@ -65,7 +67,6 @@ pub fn linear_s8<M: Micro>(
 }
 
 /// One output row: `out.len()` rows of `weights` against `lhs`.
-#[inline(always)]
 fn linear_row<M: Micro>(
     params: &LinearParams<'_>,
     offset: i32,
@@ -75,39 +76,71 @@ fn linear_row<M: Micro>(
     weights: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
-    let finish = |accumulator: i32, channel: usize| {
-        let scaled = params.rescale.factor(channel).apply(accumulator);
-        params.activation.clamp(scaled.wrapping_add(params.output_offset.0)) as i8
-    };
-    let mut channel = 0;
-    let mut weights = weights;
-    let mut quads = out.chunks_exact_mut(4);
-    for quad in quads.by_ref() {
-        let (rows, rest) = weights.split_at_checked(4 * lhs.len())?;
-        weights = rest;
-        let mut accumulators = match constants {
-            Some(constants) => *constants.get(channel..)?.first_chunk::<4>()?,
-            None => [0; 4],
+    let features = out.len();
+    let mut first = 0;
+    while features >= 4 && first < features {
+        // The last four features overlap those before.
+        first = first.min(features - 4);
+        let count = FEATURES_MAX.min(features - first) / 4;
+        let mut sums = [[0; 4]; FEATURES_MAX / 4];
+        let sums = match constants {
+            Some(constants) if correction == 0 => constants.get(first..)?.as_chunks::<4>().0,
+            _ => {
+                for (index, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
+                    let constant = constants.and_then(|constants| constants.get(first + index));
+                    *sum = constant.copied().unwrap_or(0).wrapping_add(correction);
+                }
+                &sums
+            }
         };
-        M::dot_4(lhs, offset, rows, &mut accumulators);
-        for (out, accumulator) in quad.iter_mut().zip(accumulators) {
-            *out = finish(accumulator.wrapping_add(correction), channel);
-            channel += 1;
+        let (multipliers, shifts);
+        let (multipliers, shifts) = match params.rescale {
+            Rescale::PerTensor(factor) => {
+                (multipliers, shifts) = ([[factor.multiplier; 4]], [[factor.shift; 4]]);
+                (&multipliers[..], &shifts[..])
+            }
+            Rescale::PerChannel { multipliers, shifts } => (
+                multipliers.get(first..)?.as_chunks::<4>().0.get(..count)?,
+                shifts.get(first..)?.as_chunks::<4>().0.get(..count)?,
+            ),
+        };
+        let row = Row {
+            input: lhs,
+            weights: weights.get(first.checked_mul(lhs.len())?..)?,
+            constants: sums.get(..count)?,
+            multipliers,
+            shifts,
+            input_offset: offset,
+            output_offset: params.output_offset.0,
+        };
+        let factors = multipliers.as_flattened().iter().zip(shifts.as_flattened());
+        let is_short = factors.into_iter().all(|(multiplier, shift)| {
+            M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
+        });
+        let out = out.get_mut(first..)?;
+        match is_short {
+            true => M::multiply_row(&row, out)?,
+            false => row.model::<M>(out)?,
         }
+        first += 4 * count;
     }
-    for out in quads.into_remainder() {
-        let (row, rest) = weights.split_at_checked(lhs.len())?;
-        weights = rest;
+    for (channel, out) in out.iter_mut().enumerate().skip(first) {
+        let row = weights.get(channel.checked_mul(lhs.len())?..)?.get(..lhs.len())?;
         let constant = match constants {
             Some(constants) => *constants.get(channel)?,
             None => 0,
         };
-        let accumulator = constant.wrapping_add(correction).wrapping_add(M::dot(lhs, offset, row));
-        *out = finish(accumulator, channel);
-        channel += 1;
+        let sum = constant.wrapping_add(correction).wrapping_add(M::dot(lhs, offset, row));
+        *out = finish(sum, params.rescale.factor(channel), params.output_offset.0);
+    }
+    if params.activation != Activation::INT8 {
+        M::clamp(out, params.activation);
     }
     Some(())
 }
+
+/// The features whose sums are kept at a time.
+const FEATURES_MAX: usize = 64;
 
 pub(super) fn prepare<L: Lists>(
     arguments: &QuantizedLinear<Loaded<L>>,

@@ -12,7 +12,8 @@
 //! where nothing overflows for multipliers below `2^31`.
 
 use super::super::channels::Channels;
-use crate::tile::Quads;
+use super::Scalar;
+use crate::tile::{Quads, Row};
 
 /// What the loop over windows needs; it advances `windows` and `out`, and counts `count` down.
 #[repr(C)]
@@ -28,6 +29,8 @@ struct Quad {
     windows: *const i8,
     depth: usize,
     weights: *const i8,
+    /// Added to each element of a window by the loop that does so.
+    input_offset: i32,
 }
 
 /// [`Quads::model`], for one window and more, a depth of one and more, and short factors.
@@ -48,6 +51,7 @@ pub(super) fn multiply(quads: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Opti
             windows: quads.windows.as_ptr(),
             depth: quads.depth,
             weights: quads.weights.as_ptr().wrapping_add(4 * index * quads.depth),
+            input_offset: 0,
         };
         // SAFETY: `fits` holds that there are `pixels` windows, four rows of weights from this channel on, and as many outputs for
         // each window.
@@ -56,9 +60,41 @@ pub(super) fn multiply(quads: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Opti
     Some(())
 }
 
-/// Computes four channels of `count` windows.
+/// [`Row::model`], for short factors.
+pub(super) fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
+    if !row.fits(out) {
+        return None;
+    }
+    let depth = row.input.len();
+    if depth == 0 {
+        return row.model::<Scalar>(out);
+    }
+    for (index, constants) in row.constants.iter().enumerate() {
+        let factors = if row.has_one_factor() { 0 } else { index };
+        let mut quad = Quad {
+            whole: *constants,
+            multipliers: *row.multipliers.get(factors)?,
+            right_shifts: row.shifts.get(factors)?.map(|shift| !shift as u32),
+            offset: 2 * row.output_offset + 1,
+            out: out.as_mut_ptr().wrapping_add(4 * index),
+            out_step: 0,
+            count: 1,
+            windows: row.input.as_ptr(),
+            depth,
+            weights: row.weights.as_ptr().wrapping_add(4 * index * depth),
+            input_offset: row.input_offset,
+        };
+        // SAFETY: `fits` holds that there are four rows of weights and four outputs from this feature on.
+        unsafe { multiply_features(&mut quad) };
+    }
+    Some(())
+}
+
+macro_rules! multiply {
+    ($(#[$doc:meta])* $name:ident, $($add_offset:literal)?) => {
+$(#[$doc])*
 #[unsafe(naked)]
-unsafe extern "C" fn multiply_quad(quad: &mut Quad) {
+unsafe extern "C" fn $name(quad: &mut Quad) {
     core::arch::naked_asm!(
         "push {{r4-r7, lr}}",
         "mov r4, r8",
@@ -67,6 +103,8 @@ unsafe extern "C" fn multiply_quad(quad: &mut Quad) {
         "mov r7, r11",
         "push {{r4-r7}}",
         "mov r12, r0",
+        "ldr r1, [r0, #76]",
+        "mov lr, r1",
         "10:",
         "mov r7, r12",
         "ldm r7!, {{r0-r3}}",
@@ -85,6 +123,7 @@ unsafe extern "C" fn multiply_quad(quad: &mut Quad) {
         "lsrs r6, r5, #1",
         "bcs 30f",
         "ldrsb r6, [r0, r5]",
+        $($add_offset,)?
         "ldrsb r7, [r1, r5]",
         "muls r7, r6, r7",
         "add r8, r7",
@@ -101,6 +140,7 @@ unsafe extern "C" fn multiply_quad(quad: &mut Quad) {
         "bmi 40f",
         "30:",
         "ldrsb r6, [r0, r5]",
+        $($add_offset,)?
         "ldrsb r7, [r1, r5]",
         "muls r7, r6, r7",
         "add r8, r7",
@@ -115,6 +155,7 @@ unsafe extern "C" fn multiply_quad(quad: &mut Quad) {
         "add r11, r7",
         "subs r5, #1",
         "ldrsb r6, [r0, r5]",
+        $($add_offset,)?
         "ldrsb r7, [r1, r5]",
         "muls r7, r6, r7",
         "add r8, r7",
@@ -294,6 +335,17 @@ unsafe extern "C" fn multiply_quad(quad: &mut Quad) {
         "mov r11, r7",
         "pop {{r4-r7, pc}}",
     )
+}
+    };
+}
+
+multiply! {
+    /// Computes four channels of `count` windows.
+    multiply_quad,
+}
+multiply! {
+    /// Computes four features of a row, with the input offset.
+    multiply_features, "add r6, lr"
 }
 
 /// Computes four channels of a rectangle of windows; the weights are widened.

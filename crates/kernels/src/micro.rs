@@ -80,6 +80,9 @@ pub trait Micro: Copy + 'static {
         quads.model::<Self>(pixels, out)
     }
 
+    /// Whether an input offset is better folded into the constants of [`Self::multiply_row`] than added to the inputs.
+    const FOLDS_OFFSETS: bool = false;
+
     /// Computes the features of a row, all of whose factors are [short](Self::is_short); see [`Row::model`].
     ///
     /// `None` when a slice is too short.

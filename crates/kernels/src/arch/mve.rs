@@ -19,6 +19,7 @@ pub struct Mve;
 impl Micro for Mve {
     const ISA: Isa = Isa::Mve;
     const WINDOWS: usize = 2;
+    const FOLDS_OFFSETS: bool = true;
 
     #[inline(always)]
     fn dot_rows(lhs: &[i8], lhs_offset: i32, rows: [&[i8]; 4], accumulators: &mut [i32; 4]) {

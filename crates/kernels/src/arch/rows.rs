@@ -4,8 +4,9 @@ use super::quads;
 use crate::micro::Micro;
 use crate::tile::Row;
 
-/// The longest input that is widened.
-const DEPTH_MAX: usize = 1024;
+/// The longest inputs that are widened in a small and in a large buffer.
+const SMALL: usize = 128;
+const LARGE: usize = 1024;
 
 /// What a loop over fours of features needs; it advances what is pointed to.
 #[repr(C)]
@@ -28,11 +29,32 @@ pub(super) struct Features {
     pub(super) offset: i32,
 }
 
-/// Computes all features of a row. `widen` brings four inputs and the offset into the form in which `run` reads them.
+/// Computes all features of a row in a buffer that the row needs; see [`compute_in`].
+///
+/// # Safety
+/// As [`compute_in`].
+pub(super) unsafe fn compute<M: Micro>(
+    row: &Row<'_>,
+    out: &mut [i8],
+    widen: impl Fn([i8; 4]) -> [u32; 2],
+    run: unsafe extern "C" fn(&mut Features),
+) -> Option<()> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match row.input.len() {
+            0..=SMALL => compute_in::<M, { SMALL / 4 }>(row, out, widen, run),
+            ..=LARGE => compute_in::<M, { LARGE / 4 }>(row, out, widen, run),
+            _ => row.model::<M>(out),
+        }
+    }
+}
+
+/// Computes all features of a row of up to `4 · QUADS` inputs. `widen` brings four inputs and the offset into the form in which `run` reads them.
 ///
 /// # Safety
 /// `run` reads the widened input, four rows of weights for each four features, their constants, and writes as many outputs.
-pub(super) unsafe fn compute<M: Micro>(
+#[inline(never)]
+unsafe fn compute_in<M: Micro, const QUADS: usize>(
     row: &Row<'_>,
     out: &mut [i8],
     widen: impl Fn([i8; 4]) -> [u32; 2],
@@ -42,10 +64,10 @@ pub(super) unsafe fn compute<M: Micro>(
     if !row.fits(out) {
         return None;
     }
-    if depth > DEPTH_MAX || row.constants.is_empty() {
-        return row.model::<M>(out);
+    if row.constants.is_empty() {
+        return Some(());
     }
-    let mut input = [[0; 2]; DEPTH_MAX / 4];
+    let mut input = [[0; 2]; QUADS];
     let (quads, rest) = row.input.as_chunks::<4>();
     for (wide, quad) in input.iter_mut().zip(quads) {
         *wide = widen(*quad);

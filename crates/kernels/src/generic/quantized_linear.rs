@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! offset = 0 if the constant term is a kernel sum, else input_offset
-//! for each row x of the input:
-//!     correction = filter_offset · Σ_i (x[i] + offset)           (1)
-//!     for each four output features o:                           (2)
-//!         accumulator = constant[o] + Σ_i (x[i] + offset)·w[o,i] + correction
-//!         out[o] = clamp(requantize(accumulator) + output_offset)
+//! for each block of 64 output features:
+//!     for each row x of the input:
+//!         correction = filter_offset · Σ_i (x[i] + offset)           (1)
+//!         for each four output features o:                           (2)
+//!             accumulator = constant[o] + Σ_i (x[i] + offset)·w[o,i] + correction
+//!             out[o] = clamp(requantize(accumulator) + output_offset)
 //! ```
 //!
 //! 1. A weight offset distributes over the sum, so it costs one sum per row instead of an addition per product. It
@@ -52,86 +53,37 @@ pub fn linear_s8<M: Micro>(
     };
     let weights = weights.get(..out_features.checked_mul(in_features)?)?;
     let out = out.get_mut(..rows.checked_mul(out_features)?)?;
-    for (row, out) in out.chunks_exact_mut(out_features).enumerate() {
-        let lhs = input.get(row.checked_mul(in_features)?..)?.get(..in_features)?;
-        let correction = match params.filter_offset.0 {
-            0 => 0,
-            filter_offset => {
-                let offsets = offset.wrapping_mul(in_features as i32);
-                M::sum(lhs).wrapping_add(offsets).wrapping_mul(filter_offset)
-            }
-        };
-        linear_row::<M>(params, offset, constants, correction, lhs, weights, out)?;
-    }
-    Some(())
-}
-
-/// One output row: `out.len()` rows of `weights` against `lhs`.
-fn linear_row<M: Micro>(
-    params: &LinearParams<'_>,
-    offset: i32,
-    constants: Option<&[i32]>,
-    correction: i32,
-    lhs: &[i8],
-    weights: &[i8],
-    out: &mut [i8],
-) -> Option<()> {
-    let features = out.len();
+    let layer = Product { params, offset, constants, in_features, weights };
+    // Constants are taken as they are where nothing is to be added to them.
+    let is_plain = params.filter_offset.0 == 0
+        && constants.is_some()
+        && !(M::FOLDS_OFFSETS && offset != 0);
     let mut first = 0;
-    while features >= 4 && first < features {
-        // The last four features overlap those before.
-        first = first.min(features - 4);
-        let count = FEATURES_MAX.min(features - first) / 4;
-        let mut sums = [[0; 4]; FEATURES_MAX / 4];
-        let sums = match constants {
-            Some(constants) if correction == 0 => constants.get(first..)?.as_chunks::<4>().0,
-            _ => {
-                for (index, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
-                    let constant = constants.and_then(|constants| constants.get(first + index));
-                    *sum = constant.copied().unwrap_or(0).wrapping_add(correction);
+    while first < out_features {
+        // The last four features overlap those before; less than four are done one by one.
+        first = if out_features < 4 { first } else { first.min(out_features - 4) };
+        let rest = out_features - first;
+        let count = match rest {
+            0..4 => rest,
+            _ if is_plain => rest / 4 * 4,
+            _ => rest.min(FEATURES_MAX) / 4 * 4,
+        };
+        if count >= 4 && !is_plain {
+            layer.rows::<M>(input, first, count, out_features, out)?;
+        } else {
+            for (row, out) in out.chunks_exact_mut(out_features).enumerate() {
+                let lhs = input.get(row.checked_mul(in_features)?..)?.get(..in_features)?;
+                let out = out.get_mut(first..)?.get_mut(..count)?;
+                match constants {
+                    Some(constants) if count >= 4 => {
+                        let sums = constants.get(first..)?.as_chunks::<4>().0;
+                        layer.row::<M>(lhs, first, sums, offset, out)?;
+                    }
+                    _ => layer.one_by_one::<M>(lhs, first, out)?,
                 }
-                &sums
             }
-        };
-        let (multipliers, shifts);
-        let (multipliers, shifts) = match params.rescale {
-            Rescale::PerTensor(factor) => {
-                (multipliers, shifts) = ([[factor.multiplier; 4]], [[factor.shift; 4]]);
-                (&multipliers[..], &shifts[..])
-            }
-            Rescale::PerChannel { multipliers, shifts } => (
-                multipliers.get(first..)?.as_chunks::<4>().0.get(..count)?,
-                shifts.get(first..)?.as_chunks::<4>().0.get(..count)?,
-            ),
-        };
-        let row = Row {
-            input: lhs,
-            weights: weights.get(first.checked_mul(lhs.len())?..)?,
-            constants: sums.get(..count)?,
-            multipliers,
-            shifts,
-            input_offset: offset,
-            output_offset: params.output_offset.0,
-        };
-        let factors = multipliers.as_flattened().iter().zip(shifts.as_flattened());
-        let is_short = factors.into_iter().all(|(multiplier, shift)| {
-            M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
-        });
-        let out = out.get_mut(first..)?;
-        match is_short {
-            true => M::multiply_row(&row, out)?,
-            false => row.model::<M>(out)?,
         }
-        first += 4 * count;
-    }
-    for (channel, out) in out.iter_mut().enumerate().skip(first) {
-        let row = weights.get(channel.checked_mul(lhs.len())?..)?.get(..lhs.len())?;
-        let constant = match constants {
-            Some(constants) => *constants.get(channel)?,
-            None => 0,
-        };
-        let sum = constant.wrapping_add(correction).wrapping_add(M::dot(lhs, offset, row));
-        *out = finish(sum, params.rescale.factor(channel), params.output_offset.0);
+        first += count;
     }
     if params.activation != Activation::INT8 {
         M::clamp(out, params.activation);
@@ -141,6 +93,120 @@ fn linear_row<M: Micro>(
 
 /// The features whose sums are kept at a time.
 const FEATURES_MAX: usize = 64;
+type Sums = [[i32; 4]; FEATURES_MAX / 4];
+
+/// A layer without its rows.
+struct Product<'a> {
+    params: &'a LinearParams<'a>,
+    offset: i32,
+    constants: Option<&'a [i32]>,
+    in_features: usize,
+    weights: &'a [i8],
+}
+
+impl Product<'_> {
+    /// Computes features from `first` on of a row, whose sums start with `sums`.
+    #[inline(always)]
+    fn row<M: Micro>(
+        &self,
+        lhs: &[i8],
+        first: usize,
+        sums: &[[i32; 4]],
+        offset: i32,
+        out: &mut [i8],
+    ) -> Option<()> {
+        let quads = out.len() / 4;
+        let (multiplier, shift);
+        let (multipliers, shifts) = match self.params.rescale {
+            Rescale::PerTensor(factor) => {
+                (multiplier, shift) = ([[factor.multiplier; 4]], [[factor.shift; 4]]);
+                (&multiplier[..], &shift[..])
+            }
+            Rescale::PerChannel { multipliers, shifts } => {
+                let multipliers = multipliers.get(first..)?.as_chunks::<4>().0.get(..quads)?;
+                (multipliers, shifts.get(first..)?.as_chunks::<4>().0.get(..quads)?)
+            }
+        };
+        let are_short = multipliers.as_flattened().iter().zip(shifts.as_flattened()).all(
+            |(multiplier, shift)| M::is_short(Requantize { multiplier: *multiplier, shift: *shift }),
+        );
+        let row = Row {
+            input: lhs,
+            weights: self.weights.get(first.checked_mul(lhs.len())?..)?,
+            constants: sums.get(..quads)?,
+            multipliers,
+            shifts,
+            input_offset: offset,
+            output_offset: self.params.output_offset.0,
+        };
+        if are_short { M::multiply_row(&row, out) } else { row.model::<M>(out) }
+    }
+
+    /// Computes `count` features from `first` on, four and more, of all rows; what their sums start with is put together first.
+    #[inline(never)]
+    fn rows<M: Micro>(
+        &self,
+        input: &[i8],
+        first: usize,
+        count: usize,
+        out_features: usize,
+        out: &mut [i8],
+    ) -> Option<()> {
+        let depth = self.in_features;
+        let folds = M::FOLDS_OFFSETS && self.offset != 0;
+        let mut sums: Sums = [[0; 4]; FEATURES_MAX / 4];
+        for (feature, sum) in (first..first + count).zip(sums.as_flattened_mut()) {
+            *sum = self.constant(feature);
+            if folds {
+                let weights = self.weights.get(feature.checked_mul(depth)?..)?.get(..depth)?;
+                *sum = sum.wrapping_add(self.offset.wrapping_mul(M::sum(weights)));
+            }
+        }
+        let offset = if folds { 0 } else { self.offset };
+        let mut added = 0i32;
+        for (row, out) in out.chunks_exact_mut(out_features).enumerate() {
+            let lhs = input.get(row.checked_mul(depth)?..)?.get(..depth)?;
+            let correction = self.correction::<M>(lhs);
+            // On top of what the row before needed.
+            let change = correction.wrapping_sub(added);
+            if change != 0 {
+                for sum in sums.as_flattened_mut().iter_mut().take(count) {
+                    *sum = sum.wrapping_add(change);
+                }
+            }
+            added = correction;
+            self.row::<M>(lhs, first, &sums, offset, out.get_mut(first..)?.get_mut(..count)?)?;
+        }
+        Some(())
+    }
+
+    /// What the weights' offset adds to each sum of a row.
+    #[inline(always)]
+    fn correction<M: Micro>(&self, lhs: &[i8]) -> i32 {
+        match self.params.filter_offset.0 {
+            0 => 0,
+            filter_offset => {
+                let offsets = self.offset.wrapping_mul(lhs.len() as i32);
+                M::sum(lhs).wrapping_add(offsets).wrapping_mul(filter_offset)
+            }
+        }
+    }
+    /// Computes less than four features from `first` on of a row.
+    fn one_by_one<M: Micro>(&self, lhs: &[i8], first: usize, out: &mut [i8]) -> Option<()> {
+        let correction = self.correction::<M>(lhs);
+        for (feature, out) in (first..).zip(out) {
+            let row = self.weights.get(feature.checked_mul(lhs.len())?..)?.get(..lhs.len())?;
+            let sum = self.constant(feature).wrapping_add(correction);
+            let sum = sum.wrapping_add(M::dot(lhs, self.offset, row));
+            *out = finish(sum, self.params.rescale.factor(feature), self.params.output_offset.0);
+        }
+        Some(())
+    }
+
+    fn constant(&self, feature: usize) -> i32 {
+        self.constants.and_then(|constants| constants.get(feature)).copied().unwrap_or(0)
+    }
+}
 
 pub(super) fn prepare<L: Lists>(
     arguments: &QuantizedLinear<Loaded<L>>,

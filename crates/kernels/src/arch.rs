@@ -7,6 +7,8 @@
 #[allow(unsafe_code, reason = "calls loops in assembly")]
 mod channels;
 pub mod dsp;
+#[allow(unsafe_code, reason = "inline assembly")]
+mod float;
 pub mod model;
 pub mod mve;
 #[cfg(any(cortado_isa = "dsp", cortado_isa = "scalar"))]

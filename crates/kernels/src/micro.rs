@@ -287,10 +287,17 @@ pub trait Integer: Element {
     fn from_i32(value: i32) -> Self;
     /// The value.
     fn to_i32(self) -> i32;
+    /// The same elements where this type is `i8`, for loops that are made for it; else they come back.
+    ///
+    /// # Errors
+    /// The elements themselves, where the type is another.
+    fn as_i8_mut(values: &mut [Self]) -> Result<&mut [i8], &mut [Self]> {
+        Err(values)
+    }
 }
 
 macro_rules! integers {
-    ($($ty:ty),*) => {$(
+    ($($ty:ty $({ $($special:item)* })?),*) => {$(
         impl Integer for $ty {
             #[inline(always)]
             fn from_i32(value: i32) -> Self {
@@ -300,7 +307,17 @@ macro_rules! integers {
             fn to_i32(self) -> i32 {
                 i32::from(self)
             }
+            $($($special)*)?
         }
     )*};
 }
-integers!(i8, u8, i16);
+integers! {
+    i8 {
+        #[inline(always)]
+        fn as_i8_mut(values: &mut [i8]) -> Result<&mut [i8], &mut [i8]> {
+            Ok(values)
+        }
+    },
+    u8,
+    i16
+}

@@ -10,9 +10,10 @@
 use super::channels;
 #[cfg(cortado_isa = "dsp")]
 use super::{quads, rows};
-use crate::micro::{Micro, cut_rows};
+use crate::micro::{Integer, Micro, cut_rows};
 use crate::tile::{Depthwise, Quads, Row};
 use cortado_contract::Isa;
+use cortado_contract::quant::{Activation, ZeroPoint};
 
 /// Cores with the DSP extension.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,19 @@ impl Micro for Dsp {
         }
         #[cfg(not(cortado_isa = "dsp"))]
         row.model::<Self>(out)
+    }
+
+    fn quantize<T: Integer>(
+        input: &[f32],
+        inverse_scale: f32,
+        zero_point: ZeroPoint,
+        range: Activation,
+        out: &mut [T],
+    ) {
+        #[cfg(all(cortado_isa = "dsp", target_abi = "eabihf"))]
+        super::float::quantize_in_unit(input, inverse_scale, zero_point, range, out);
+        #[cfg(not(all(cortado_isa = "dsp", target_abi = "eabihf")))]
+        super::float::quantize_in_integers(input, inverse_scale, zero_point, range, out);
     }
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {

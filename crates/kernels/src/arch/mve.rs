@@ -5,12 +5,12 @@
 
 #![allow(unsafe_code, reason = "inline assembly")]
 
-use crate::micro::{Micro, Run, cut_rows};
+use crate::micro::{Integer, Micro, Run, cut_rows};
 use crate::tile::{Depthwise, Quads, Row};
 use cortado_contract::Isa;
 use cortado_contract::ops::quantized_add::AddParams;
 use cortado_contract::ops::quantized_mul::MulParams;
-use cortado_contract::quant::{Activation, Requantize};
+use cortado_contract::quant::{Activation, Requantize, ZeroPoint};
 
 /// Cores with Helium.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,26 @@ impl Micro for Mve {
             return row::multiply(row, out);
         }
         row.model::<Self>(out)
+    }
+
+    fn quantize<T: Integer>(
+        input: &[f32],
+        inverse_scale: f32,
+        zero_point: ZeroPoint,
+        range: Activation,
+        out: &mut [T],
+    ) {
+        #[cfg(all(cortado_isa = "mve", target_abi = "eabihf"))]
+        match T::as_i8_mut(out) {
+            Ok(out) => {
+                super::float::quantize_in_vectors(input, inverse_scale, zero_point, range, out);
+            }
+            Err(out) => {
+                super::float::quantize_in_unit(input, inverse_scale, zero_point, range, out);
+            }
+        }
+        #[cfg(not(all(cortado_isa = "mve", target_abi = "eabihf")))]
+        super::float::quantize_in_integers(input, inverse_scale, zero_point, range, out);
     }
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {

@@ -6,9 +6,10 @@
 use super::channels;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
 use super::{quads, rows};
-use crate::micro::{Micro, cut_rows};
+use crate::micro::{Integer, Micro, cut_rows};
 use crate::tile::{Depthwise, Quads, Row};
 use cortado_contract::Isa;
+use cortado_contract::quant::{Activation, ZeroPoint};
 
 /// Cores without DSP or Helium instructions.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,16 @@ impl Micro for Scalar {
         return thumb1::multiply_row(row, out);
         #[cfg(not(cortado_isa = "scalar"))]
         row.model::<Self>(out)
+    }
+
+    fn quantize<T: Integer>(
+        input: &[f32],
+        inverse_scale: f32,
+        zero_point: ZeroPoint,
+        range: Activation,
+        out: &mut [T],
+    ) {
+        super::float::quantize_in_integers(input, inverse_scale, zero_point, range, out);
     }
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {

@@ -11,7 +11,7 @@ use cortado_compiler::judge::memory::{Memory, memory};
 use cortado_compiler::judge::scratch::Scratch;
 use cortado_compiler::judge::upstream::{Outcome, Verdict, verdict};
 use cortado_compiler::judge::{broken_rules, suits};
-use cortado_compiler::lift::{Lifted, lift};
+use cortado_compiler::lift::{Lifted, Overlap, lift};
 use cortado_compiler::lowered::{Buffer, BufferId};
 use cortado_compiler::plan::PlanOptions;
 use cortado_contract::ops::{OperatorKind, Rules};
@@ -234,8 +234,7 @@ impl Findings {
             Isa::ALL.into_iter().filter(|isa| suits(lifted, *isa)).map(Isa::name).collect();
         self.contradictions = contradictions(lifted);
         self.problems.extend(broken_rules(lifted));
-        self.problems
-            .extend(lifted.overlaps.iter().filter(|it| !it.is_whole || it.written != "out").map(
+        self.problems.extend(lifted.overlaps.iter().filter(|it| !is_in_place(lifted, it)).map(
             |overlap| {
                 let name = lifted.program.calls[overlap.call].operator.kind().name();
                 format!(
@@ -334,4 +333,10 @@ impl From<&Buffer> for Boundary {
             dim_order: Some(buffer.dim_order.clone()),
         }
     }
+}
+
+/// Whether an overlap is a result that is written over an operand element by element. Whether the two lie so that no element is lost,
+/// the runtime's verdict says.
+fn is_in_place(lifted: &Lifted, overlap: &Overlap) -> bool {
+    overlap.written == "out" && lifted.program.calls[overlap.call].operator.is_element_by_element()
 }

@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use cortado_compiler::import::ExportedProgram;
-use cortado_compiler::{Compiled, compile};
+use cortado_compiler::plan::PlanOptions;
+use cortado_compiler::{Compiled, compile_with};
 use cortado_contract::{Cpu, Target};
 use std::path::PathBuf;
 
@@ -30,9 +31,14 @@ pub(crate) fn models() -> Vec<String> {
 
 /// A model compiled for a core.
 pub(crate) fn compiled(model: &str, cpu: Cpu) -> Compiled {
+    compiled_with(model, cpu, &PlanOptions::default())
+}
+
+/// A model compiled for a core, with memory planned as `options` say.
+pub(crate) fn compiled_with(model: &str, cpu: Cpu, options: &PlanOptions) -> Compiled {
     let exported =
         ExportedProgram::open(path(model, "quantized.pt2")).expect("the fixture can be read");
-    compile(&exported, Target::new(cpu))
+    compile_with(&exported, Target::new(cpu), options)
         .unwrap_or_else(|error| panic!("{model} for {cpu}: {error}"))
 }
 

@@ -92,3 +92,12 @@ pub(crate) fn compare_with_recorded(
 ) -> Result<Option<String>, String> {
     recorded::compare(&path(model, ""), target_name(isa), outputs)
 }
+
+/// Holds outputs of a file of ExecuTorch's compiler against the recorded ones, bit for bit. Returns what differs.
+pub(crate) fn compare_upstream_with_recorded(
+    model: &str,
+    isa: Isa,
+    outputs: &Outputs,
+) -> Result<Option<String>, String> {
+    recorded::compare_upstream(&path(model, ""), target_name(isa), outputs)
+}

@@ -46,8 +46,12 @@ enum Verb {
         #[arg(long)]
         board: Option<String>,
     },
-    /// Run every model of testdata/models on the host and on emulated boards
-    Models,
+    /// Run every model of testdata/models, and ExecuTorch's own files of them, on the host and on emulated boards
+    Models {
+        /// Only ExecuTorch's own files
+        #[arg(long)]
+        theirs: bool,
+    },
     /// Hold files of ours against ExecuTorch's own reader, runtime and files (skipped where its Python package is absent)
     Interop {
         /// The Python that has the package executorch 1.5.1
@@ -68,7 +72,7 @@ fn main() -> ExitCode {
         Verb::Test { full } => test::run(full),
         Verb::Bench(subject) => bench::run(&subject),
         Verb::Cases { board } => on_boards::run_cases(board.as_deref()),
-        Verb::Models => models::run(),
+        Verb::Models { theirs } => models::run(theirs),
         Verb::Interop { python, theirs } => interop::run(&python, theirs.as_deref()),
     };
     match outcome {

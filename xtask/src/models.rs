@@ -1,6 +1,6 @@
 //! `cargo xtask models`: every model in `testdata/models`, on the host and on emulated boards.
 
-use crate::fixtures::{Ready, compare_with_recorded, compiled};
+use crate::fixtures::{Ready, compare_upstream_with_recorded, compare_with_recorded, compiled};
 use crate::steps::{Tally, root};
 use cortado_compiler::report::Report;
 use cortado_contract::{Cpu, Target};
@@ -13,13 +13,72 @@ const CPUS: [Cpu; 6] = [Cpu::M0, Cpu::M3, Cpu::M4, Cpu::M7, Cpu::M33, Cpu::M55];
 /// Models of more multiply-accumulates than this run only where they are fast, unless all are asked for.
 const LARGE_MACS: u64 = 1_000_000;
 
-/// Runs all models on all boards.
-pub(crate) fn run() -> Result<(), String> {
+/// Runs all models on all boards, and the files of ExecuTorch's compiler on boards that they were made for; only these if
+/// `only_theirs`.
+pub(crate) fn run(only_theirs: bool) -> Result<(), String> {
     let tools = Tools::ensure().map_err(|error| error.to_string())?;
     println!("firmware built by {}", tools.compiler());
     let mut tally = Tally::default();
-    run_all(&tools, true, &mut tally)?;
+    if !only_theirs {
+        run_all(&tools, true, &mut tally)?;
+    }
+    run_theirs(&tools, true, &mut tally)?;
     tally.finish()
+}
+
+/// Files of ExecuTorch's compiler that stand for the others: each kind of layer, views, a choice of portable operators.
+const SAMPLED: &[&str] = &[
+    "digits_mlp",
+    "digits_cnn",
+    "op_cat",
+    "op_bmm",
+    "two_inputs",
+    "multiple_outputs",
+    "op_lstm",
+    "op_encoder_layer",
+];
+/// A model of which ExecuTorch's compiler makes files that mean nothing: operators in float over integers without a scale.
+const MEANINGLESS: &str = "op_hardswish";
+
+/// Runs the files of ExecuTorch's compiler on the boards that they were made for, where outputs must be those of the host and those
+/// that are recorded: all of them, or a sample.
+pub(crate) fn run_theirs(tools: &Tools, all: bool, tally: &mut Tally) -> Result<(), String> {
+    let folder = root().join("testdata/pte-upstream");
+    let entries = std::fs::read_dir(&folder)
+        .map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    // The smallest board has no room for most of them, and ExecuTorch's own results for such files are an M3's.
+    let boards = [("m55", Cpu::M55), ("m4", Cpu::M4), ("m0", Cpu::M3)];
+    let mut images = BTreeMap::new();
+    for (name, cpu) in boards {
+        let target = Target::new(cpu);
+        let image =
+            tools.build(Board::for_target(target), target.isa(), Profile::Release, Content::Runner);
+        images.insert(name, (target, image.map_err(|error| error.to_string())?));
+    }
+    for path in paths {
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some((model, made_for)) = name.rsplit_once('-') else { continue };
+        let Some((target, image)) = images.get(made_for) else { continue };
+        if model == MEANINGLESS || !all && !SAMPLED.contains(&model) {
+            continue;
+        }
+        let file = std::fs::read(&path).map_err(|error| error.to_string())?;
+        let ready = Ready::new(&file)?;
+        let mut samples = ready.samples(model)?;
+        samples.truncate(if file.len() > 40_000 { 1 } else { 4 });
+        let here = ready.run_here(target.isa(), LayoutPolicy::Refuse, &samples)?;
+        let mut problem = compare_upstream_with_recorded(model, target.isa(), &here)?;
+        match tools.run_program(image, &ready.on_board(LayoutPolicy::Refuse), &samples) {
+            Ok(Ok(run)) if run.outputs == here => {}
+            Ok(Ok(_)) => problem = Some("the board's outputs differ from the host's".to_owned()),
+            Ok(Err(refusal)) => problem = Some(refusal.message),
+            Err(error) => problem = Some(error.to_string()),
+        }
+        tally.record(&format!("ExecuTorch's {name} on {}", target.cpu()), problem);
+    }
+    Ok(())
 }
 
 /// Runs all models, the large ones everywhere only if `large_everywhere`; prints a row for each.

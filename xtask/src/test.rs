@@ -16,6 +16,7 @@ pub(crate) fn run(full: bool) -> Result<(), String> {
     let mut tally = Tally::default();
     on_boards::run(&tools, &mut tally)?;
     models::run_all(&tools, false, &mut tally)?;
+    models::run_theirs(&tools, false, &mut tally)?;
     if full {
         selftest::run(&tools, &mut tally).map_err(|error| error.to_string())?;
     }

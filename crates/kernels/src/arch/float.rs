@@ -39,7 +39,7 @@ pub(super) fn quantize_in_integers<T: Integer>(
         // The product of both significands, 47 or 48 bits, without its lowest 16 and with them.
         let rest = low * scale_low;
         let product =
-            (high * scale_high << 16) + high * scale_low + low * scale_high + (rest >> 16);
+            ((high * scale_high) << 16) + high * scale_low + low * scale_high + (rest >> 16);
         // Of 32 bits, 24 are kept: the product is `product · 2^-30 · 2^(exponents)`, from 1 up to 4.
         let is_large = product >> 31;
         let kept = product >> (7 + is_large);

@@ -96,7 +96,7 @@ fn write(out: &mut String, report: &Report, pte_file: &str) -> fmt::Result {
         .collect();
     let slices: Vec<String> =
         banks.iter().map(|bank| format!("&mut {}.0[..]", bank.argument)).collect();
-    let memory = if is_single { "Memory that is" } else { "Banks that are" };
+    let memory = if is_single { "An arena that is" } else { "A bank that is" };
     writeln!(
         out,
         "\n/// Loads the program. {memory} too small, or too little state, is an error when the firmware is built.\n\

@@ -122,8 +122,8 @@ impl MemoryReport {
         let name = |id: BufferId| program.buffer(id).name.clone();
         let calls = program.calls.len();
         let time = plan.peak_time(calls);
-        let mut live: Vec<&Placement> =
-            plan.placements.iter().filter(|it| it.first <= time && time <= it.last).collect();
+        let is_live = |it: &&Placement| it.size_bytes > 0 && it.first <= time && time <= it.last;
+        let mut live: Vec<&Placement> = plan.placements.iter().filter(is_live).collect();
         live.sort_by_key(|it| std::cmp::Reverse(it.size_bytes));
         let call = time.checked_sub(1);
         let mut placements = plan.placements.clone();

@@ -35,7 +35,8 @@ impl<D: Domain> Rules for FloatWhere<D> {
             require(tensor.is_row_major(), position, Rule::Layout)?;
             require(tensor.rank() <= out.rank(), position, Rule::Rank)?;
             let missing = out.rank() - tensor.rank();
-            let extents = (0..tensor.rank()).map(|axis| (tensor.dim(axis), out.dim(axis + missing)));
+            let extents =
+                (0..tensor.rank()).map(|axis| (tensor.dim(axis), out.dim(axis + missing)));
             let fits = extents.into_iter().all(|(own, out)| own == out || own == 1);
             require(fits, position, Rule::Shape)?;
         }

@@ -3,7 +3,9 @@
 use super::Rules;
 use super::transpose::check_moved;
 use crate::strided::axis_of;
-use crate::value::{Domain, IntList, Rule, TensorList, TensorMeta, Violation, require, require_some};
+use crate::value::{
+    Domain, IntList, Rule, TensorList, TensorMeta, Violation, require, require_some,
+};
 
 operator! {
     /// `out` is `self` cut along axis `dim` into parts of the extents `split_sizes`, one behind the other.
@@ -45,7 +47,8 @@ impl<D: Domain> Rules for SplitWithSizesCopy<D> {
             let part = require_some(out.get(index), argument::out, Rule::Length)?;
             check_moved(input, &part, argument::out)?;
             require(part.rank() == input.rank(), argument::out, Rule::Rank)?;
-            let fits = (0..part.rank()).all(|axis| axis == dim || part.dim(axis) == input.dim(axis));
+            let fits =
+                (0..part.rank()).all(|axis| axis == dim || part.dim(axis) == input.dim(axis));
             require(fits, argument::out, Rule::Shape)?;
             let size = split_sizes.get(index);
             require(size == Some(i64::from(part.dim(dim))), argument::split_sizes, Rule::Shape)?;

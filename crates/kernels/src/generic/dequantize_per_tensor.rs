@@ -41,7 +41,10 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
     }
 }
 
-fn execute_as<M: Micro, T: Integer + Default>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+fn execute_as<M: Micro, T: Integer + Default>(
+    state: &[u32],
+    memory: &mut Memory<'_>,
+) -> Option<()> {
     let [head, input, out, count, scale] = *<&[u32; STATE_WORDS]>::try_from(state).ok()?;
     let (input, out) = (Location::from_word(input)?, Location::from_word(out)?);
     let (scale, zero_point) = (f32::from_bits(scale), ZeroPoint(head as i32 >> 16));

@@ -74,7 +74,9 @@ pub(super) fn prepare<L: Lists>(
         for (word, tensor) in [a, b, c, d].into_iter().zip([condition, input, other, out]) {
             *word = Location::to_word(Some(tensor.location));
         }
-        for (words, Axis { extent, strides: [x, y, z] }) in words.as_chunks_mut().0.iter_mut().zip(axes) {
+        for (words, Axis { extent, strides: [x, y, z] }) in
+            words.as_chunks_mut().0.iter_mut().zip(axes)
+        {
             *words = [extent, x, y, z];
         }
     }
@@ -93,7 +95,8 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
     // How many elements an operand has: one more than the farthest.
     let length = |operand: usize| {
         let steps = axes.iter().map(|axis| {
-            axis.extent.saturating_sub(1) as usize * axis.strides.get(operand).copied().unwrap_or(0) as usize
+            axis.extent.saturating_sub(1) as usize
+                * axis.strides.get(operand).copied().unwrap_or(0) as usize
         });
         1 + steps.sum::<usize>()
     };

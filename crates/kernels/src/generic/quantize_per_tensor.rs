@@ -49,8 +49,7 @@ fn execute_as<M: Micro, T: Integer>(state: &[u32], memory: &mut Memory<'_>) -> O
     let (input, out) = (Location::from_word(input)?, Location::from_word(out)?);
     let (min, max) = unpack_halves(range);
     let range = Activation { min, max };
-    let (inverse_scale, zero_point) =
-        (f32::from_bits(inverse_scale), ZeroPoint(zero_point as i32));
+    let (inverse_scale, zero_point) = (f32::from_bits(inverse_scale), ZeroPoint(zero_point as i32));
     memory.map(input, out, count as usize, |_, input, out: &mut [T]| {
         M::quantize(input, inverse_scale, zero_point, range, out);
     })

@@ -24,8 +24,8 @@ use crate::operand::{Lists, Loaded};
 use crate::tile::Quads;
 use cortado_contract::ops::QuantizedConv2d;
 use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape, Plane};
-use cortado_contract::quant::{Activation, Requantize};
 use cortado_contract::ops::quantized_linear::Rescale;
+use cortado_contract::quant::{Activation, Requantize};
 use cortado_contract::value::Violation;
 
 /// The words of a prepared convolution.
@@ -94,7 +94,9 @@ impl Image<'_> {
         let whole = whole.get_mut(..count)?;
         for (index, whole) in whole.iter_mut().enumerate() {
             let row = weights.get(index * depth..)?.get(..depth)?;
-            *whole = self.bias(first + index).wrapping_add(self.params.input_offset.0.wrapping_mul(M::sum(row)));
+            *whole = self
+                .bias(first + index)
+                .wrapping_add(self.params.input_offset.0.wrapping_mul(M::sum(row)));
         }
         let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
         let multipliers = multipliers.get(first..)?.get(..count)?;
@@ -145,17 +147,26 @@ impl Image<'_> {
                 while channel < end {
                     let (batch, group) = (self.batch, self.group);
                     if end - channel >= 4 {
-                        let channels = Channels::<4>::read(self.shape, self.params, self.weights, channel)?;
+                        let channels =
+                            Channels::<4>::read(self.shape, self.params, self.weights, channel)?;
                         let mut sums = channels.bias;
-                        for_each_run(self.shape, batch, group, &row, &column, |start, tap, length| {
-                            let run = self.input.get(start..)?.get(..length)?;
-                            dot_each::<M, 4>(run, offset, &channels.weights, tap, &mut sums)
-                        })?;
+                        for_each_run(
+                            self.shape,
+                            batch,
+                            group,
+                            &row,
+                            &column,
+                            |start, tap, length| {
+                                let run = self.input.get(start..)?.get(..length)?;
+                                dot_each::<M, 4>(run, offset, &channels.weights, tap, &mut sums)
+                            },
+                        )?;
                         channels.store(self.params, sums, out)?;
                         channel += 4;
                         continue;
                     }
-                    let channels = Channels::<1>::read(self.shape, self.params, self.weights, channel)?;
+                    let channels =
+                        Channels::<1>::read(self.shape, self.params, self.weights, channel)?;
                     let mut sums = channels.bias;
                     for_each_run(self.shape, batch, group, &row, &column, |start, tap, length| {
                         let run = self.input.get(start..)?.get(..length)?;
@@ -281,7 +292,10 @@ impl<'a> Gathering<'a> {
                 let tap = row.tap * shape.kernel.width + column.tap;
                 M::copy_rows(
                     (source, shape.dilation.height * row_step),
-                    (window.get_mut(tap * shape.in_channels..)?, shape.kernel.width * shape.in_channels),
+                    (
+                        window.get_mut(tap * shape.in_channels..)?,
+                        shape.kernel.width * shape.in_channels,
+                    ),
                     row.count,
                     column.count * shape.in_channels,
                 )?;

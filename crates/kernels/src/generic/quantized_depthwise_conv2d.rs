@@ -114,7 +114,9 @@ impl Image<'_> {
         let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
         let has_taps = row_taps.count > 0 && column_taps.count > 0;
         let first = match has_taps {
-            true => (self.batch * input.height + row_taps.position) * input.width + column_taps.position,
+            true => {
+                (self.batch * input.height + row_taps.position) * input.width + column_taps.position
+            }
             false => 0,
         };
         let tap = row_taps.tap * kernel.width + column_taps.tap;

@@ -55,9 +55,8 @@ pub fn linear_s8<M: Micro>(
     let out = out.get_mut(..rows.checked_mul(out_features)?)?;
     let layer = Product { params, offset, constants, in_features, weights };
     // Constants are taken as they are where nothing is to be added to them.
-    let is_plain = params.filter_offset.0 == 0
-        && constants.is_some()
-        && !(M::FOLDS_OFFSETS && offset != 0);
+    let is_plain =
+        params.filter_offset.0 == 0 && constants.is_some() && !(M::FOLDS_OFFSETS && offset != 0);
     let mut first = 0;
     while first < out_features {
         // The last four features overlap those before; less than four are done one by one.
@@ -128,7 +127,9 @@ impl Product<'_> {
             }
         };
         let are_short = multipliers.as_flattened().iter().zip(shifts.as_flattened()).all(
-            |(multiplier, shift)| M::is_short(Requantize { multiplier: *multiplier, shift: *shift }),
+            |(multiplier, shift)| {
+                M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
+            },
         );
         let row = Row {
             input: lhs,

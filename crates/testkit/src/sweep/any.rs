@@ -19,7 +19,9 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
             let mut memory = workspace.start();
             let input = memory.take::<u8>(outer * length * inner);
             // Few true values, so that both results occur.
-            input.iter_mut().for_each(|value| *value = if random.bits().is_multiple_of(5) { 3 } else { 0 });
+            input
+                .iter_mut()
+                .for_each(|value| *value = if random.bits().is_multiple_of(5) { 3 } else { 0 });
             let expected = memory.take::<u8>(outer * inner);
             for (index, expected) in expected.iter_mut().enumerate() {
                 let (block, column) = (index / inner, index % inner);

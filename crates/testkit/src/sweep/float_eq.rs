@@ -15,14 +15,17 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
             let mut memory = workspace.start();
             let input = memory.take::<f32>(length);
             let expected = memory.take::<u8>(length);
-            for (index, (input, expected)) in input.iter_mut().zip(expected.iter_mut()).enumerate() {
+            for (index, (input, expected)) in input.iter_mut().zip(expected.iter_mut()).enumerate()
+            {
                 *input = NUMBERS[index % NUMBERS.len()];
                 // Neither zero differs from the other, and nothing equals NaN.
-                *expected = u8::from((*input).partial_cmp(number) == Some(core::cmp::Ordering::Equal));
+                *expected =
+                    u8::from((*input).partial_cmp(number) == Some(core::cmp::Ordering::Equal));
             }
             let out = memory.guarded::<u8>(length, seed as u8);
             equal(input, *number, out.values);
-            let what = if out.is_intact() { compare(out.values, expected) } else { Some(What::Guard) };
+            let what =
+                if out.is_intact() { compare(out.values, expected) } else { Some(What::Guard) };
             record(suite, "aten::eq", seed as u32, [length, 0, 0, 0], what);
         }
     }

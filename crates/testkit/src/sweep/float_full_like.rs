@@ -17,7 +17,8 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
             expected.iter_mut().for_each(|value| *value = *number);
             let out = memory.guarded::<f32>(length, seed as u8);
             fill(*number, out.values);
-            let what = if out.is_intact() { near(out.values, expected, 0) } else { Some(What::Guard) };
+            let what =
+                if out.is_intact() { near(out.values, expected, 0) } else { Some(What::Guard) };
             record(suite, "aten::full_like", seed as u32, [length, 0, 0, 0], what);
         }
     }

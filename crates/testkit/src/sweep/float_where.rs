@@ -36,7 +36,11 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
     }
 }
 
-fn case(workspace: &mut Workspace<'_>, seed: u32, operator: &FloatWhere<CaseDomain>) -> Option<What> {
+fn case(
+    workspace: &mut Workspace<'_>,
+    seed: u32,
+    operator: &FloatWhere<CaseDomain>,
+) -> Option<What> {
     if operator.check().is_err() {
         return Some(What::Refused);
     }

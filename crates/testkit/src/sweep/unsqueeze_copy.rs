@@ -9,14 +9,8 @@ use cortado_contract::ops::{Rules, UnsqueezeCopy};
 use cortado_kernels::Micro;
 
 /// Shapes, and where the new axis goes among those of the result.
-const CASES: &[(&[u32], i64)] = &[
-    (&[3, 4], 0),
-    (&[3, 4], 1),
-    (&[3, 4], -1),
-    (&[], 0),
-    (&[2, 3, 4], -2),
-    (&[2, 1, 3, 4, 2], 5),
-];
+const CASES: &[(&[u32], i64)] =
+    &[(&[3, 4], 0), (&[3, 4], 1), (&[3, 4], -1), (&[], 0), (&[2, 3, 4], -2), (&[2, 1, 3, 4, 2], 5)];
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {

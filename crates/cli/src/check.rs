@@ -10,8 +10,8 @@ use cortado_compiler::judge::forms::{Term, contradictions};
 use cortado_compiler::judge::memory::{Memory, memory};
 use cortado_compiler::judge::scratch::Scratch;
 use cortado_compiler::judge::upstream::{Outcome, Verdict, verdict};
-use cortado_compiler::judge::{broken_rules, suits};
-use cortado_compiler::lift::{Lifted, Overlap, lift};
+use cortado_compiler::judge::{broken_rules, harmful_overlaps, suits};
+use cortado_compiler::lift::{Lifted, lift};
 use cortado_compiler::lowered::{Buffer, BufferId};
 use cortado_compiler::plan::PlanOptions;
 use cortado_contract::ops::{OperatorKind, Rules};
@@ -155,6 +155,7 @@ fn conclude(
                 let what = match verdict.outcome {
                     Outcome::Equal | Outcome::ErrorAtLoad => continue,
                     Outcome::SilentlyWrong => "would compute the program wrongly, without a sign",
+                    Outcome::Unknown => "may do anything",
                     Outcome::ErrorAtExecute => "would fail to execute the program",
                     Outcome::Crash => "would crash",
                 };
@@ -234,15 +235,13 @@ impl Findings {
             Isa::ALL.into_iter().filter(|isa| suits(lifted, *isa)).map(Isa::name).collect();
         self.contradictions = contradictions(lifted);
         self.problems.extend(broken_rules(lifted));
-        self.problems.extend(lifted.overlaps.iter().filter(|it| !is_in_place(lifted, it)).map(
-            |overlap| {
-                let name = lifted.program.calls[overlap.call].operator.kind().name();
-                format!(
-                    "instruction {}, {name}: `{}` shares memory with `{}` while the call writes it",
-                    overlap.call, overlap.written, overlap.other
-                )
-            },
-        ));
+        self.problems.extend(harmful_overlaps(lifted).map(|overlap| {
+            let name = lifted.program.calls[overlap.call].operator.kind().name();
+            format!(
+                "instruction {}, {name}: `{}` shares memory with `{}` while the call writes it",
+                overlap.call, overlap.written, overlap.other
+            )
+        }));
         self.memory = Some(memory(lifted, PlanOptions::default().seconds));
         self.executorch = Some(Isa::ALL.map(|isa| verdict(lifted, isa)).to_vec());
     }
@@ -333,10 +332,4 @@ impl From<&Buffer> for Boundary {
             dim_order: Some(buffer.dim_order.clone()),
         }
     }
-}
-
-/// Whether an overlap is a result that is written over an operand element by element. Whether the two lie so that no element is lost,
-/// the runtime's verdict says.
-fn is_in_place(lifted: &Lifted, overlap: &Overlap) -> bool {
-    overlap.written == "out" && lifted.program.calls[overlap.call].operator.is_element_by_element()
 }

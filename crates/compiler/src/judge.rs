@@ -10,9 +10,9 @@ pub mod memory;
 pub mod scratch;
 pub mod upstream;
 
-use crate::lift::Lifted;
+use crate::lift::{Lifted, Overlap};
 use cortado_contract::Isa;
-use cortado_contract::ops::Rules;
+use cortado_contract::ops::{Rules, is_result, is_scratch};
 use forms::Term;
 use scratch::Scratch;
 
@@ -26,6 +26,16 @@ pub fn suits(lifted: &Lifted, isa: Isa) -> bool {
         };
         let scratch = Scratch::of(&call.operator);
         form && scratch.is_none_or(|scratch| scratch.rule(isa).starts_with(&scratch.bytes))
+    })
+}
+
+/// The operands of calls that share memory although they must not: all but results on an operand that is gone through in step.
+pub fn harmful_overlaps(lifted: &Lifted) -> impl Iterator<Item = &Overlap> {
+    lifted.overlaps.iter().filter(|overlap| {
+        let operator = &lifted.program.calls[overlap.call].operator;
+        !is_result(overlap.written)
+            || is_scratch(overlap.other)
+            || !operator.is_element_by_element()
     })
 }
 

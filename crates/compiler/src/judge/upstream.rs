@@ -12,13 +12,13 @@
 //! * A scratch buffer that is too small, but not of 0 bytes, goes unnoticed. What a kernel then overwrites depends on the plan.
 //! * Some operators are wrong or refused on every instruction set, because of layouts or parameters that they do not look at.
 
-use crate::lift::{Lifted, Place};
+use crate::lift::{Lifted, Overlap, Place};
 use crate::lowered::{BufferId, Lowered, LoweredDomain, LoweredTensor};
 use crate::plan::operands;
 use crate::retarget::{Layer, int32s, shares};
 use cortado_contract::Isa;
 use cortado_contract::ops::quantized_conv2d::{ConvShape, Plane};
-use cortado_contract::ops::{Operator, OperatorKind, Rules};
+use cortado_contract::ops::{Operator, OperatorKind, Rules, is_result};
 use cortado_contract::quant::{Activation, OutputOffset, Requantize};
 use cortado_contract::value::TensorMeta;
 use serde::Serialize;
@@ -31,6 +31,8 @@ pub enum Outcome {
     Equal,
     /// The outputs can be wrong, and nothing says so.
     SilentlyWrong,
+    /// A call breaks the rules of its operator, and what kernels make of it cannot be told.
+    Unknown,
     /// The first `execute` fails with a status.
     ErrorAtExecute,
     /// The method cannot be loaded.
@@ -45,6 +47,7 @@ impl Outcome {
         match self {
             Outcome::Equal => "right",
             Outcome::SilentlyWrong => "silently wrong",
+            Outcome::Unknown => "cannot be told",
             Outcome::ErrorAtExecute => "error at execute",
             Outcome::ErrorAtLoad => "error at load",
             Outcome::Crash => "crash (HardFault)",
@@ -78,7 +81,7 @@ pub struct Finding {
 
 /// Judges a program for ExecuTorch's runtime with the kernels of an instruction set.
 ///
-/// Calls that break their operators' own rules are passed over; [`super::broken_rules`] reports these.
+/// Of calls that break their operators' own rules nothing can be told; [`super::broken_rules`] says which rules these are.
 pub fn verdict(lifted: &Lifted, isa: Isa) -> Verdict {
     let judge =
         Judge { lifted, program: &lifted.program, isa, lifetimes: lifetimes(&lifted.program) };
@@ -100,9 +103,12 @@ pub fn verdict(lifted: &Lifted, isa: Isa) -> Verdict {
     let mut outcome = if loads { Outcome::Equal } else { Outcome::ErrorAtLoad };
     for (index, call) in calls().filter(|_| loads) {
         if call.operator.check().is_err() && super::forms::Term::of(&call.operator).is_none() {
-            continue;
+            let why = "it breaks a rule of the operator".to_owned();
+            outcome = push(index, call.operator.kind().name(), (Outcome::Unknown, why));
+            break;
         }
-        for effect in judge.call(index, &call.operator) {
+        let effects = judge.overlaps(index, &call.operator).into_iter();
+        for effect in effects.chain(judge.call(index, &call.operator)) {
             outcome = outcome.max(push(index, call.operator.kind().name(), effect));
         }
         if outcome > Outcome::SilentlyWrong {
@@ -131,6 +137,19 @@ const HELIUM_CHANNELS: u64 = 124;
 const REVERSED_CHANNELS: usize = 16;
 
 impl Judge<'_> {
+    /// What comes of operands that share memory.
+    fn overlaps(&self, index: usize, operator: &Operator<LoweredDomain>) -> Vec<Effect> {
+        let uses_scratch = operator.scratch_bytes(self.isa) != [0, 0];
+        let here = super::harmful_overlaps(self.lifted).filter(|overlap| {
+            overlap.call == index && (is_result(overlap.written) || uses_scratch)
+        });
+        here.map(|overlap| {
+            let Overlap { written, other, .. } = overlap;
+            wrong(format!("its `{written}` shares memory with its `{other}`"))
+        })
+        .collect()
+    }
+
     /// What a call contributes; in order, up to the first that ends the execution.
     fn call(&self, index: usize, operator: &Operator<LoweredDomain>) -> Vec<Effect> {
         use Operator as Op;

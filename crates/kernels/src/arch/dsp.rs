@@ -26,8 +26,12 @@ impl Micro for Dsp {
     fn multiply_quads(tile: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "dsp")]
         if pixels >= Self::WINDOWS && tile.fits(pixels, out) {
-            // SAFETY: `fits` holds what the loop reads and writes for so many windows.
-            unsafe { quads::for_each_pair(tile, pixels, Self::WINDOWS, out, quad::multiply) };
+            if tile.depth <= windows::DEPTH_MAX {
+                windows::multiply(tile, pixels, out);
+            } else {
+                // SAFETY: `fits` holds what the loop reads and writes for so many windows.
+                unsafe { quads::for_each_pair(tile, pixels, Self::WINDOWS, out, quad::multiply) };
+            }
             return Some(());
         }
         tile.model::<Self>(pixels, out)
@@ -59,6 +63,17 @@ impl Micro for Dsp {
         super::float::quantize_in_unit(input, inverse_scale, zero_point, range, out);
         #[cfg(not(all(cortado_isa = "dsp", target_abi = "eabihf")))]
         super::float::quantize_in_integers(input, inverse_scale, zero_point, range, out);
+    }
+
+    #[cfg(cortado_isa = "dsp")]
+    #[inline(always)]
+    fn copy_rows(
+        source: (&[i8], usize),
+        out: (&mut [i8], usize),
+        rows: usize,
+        length: usize,
+    ) -> Option<()> {
+        super::copy::copy_rows(source, out, rows, length)
     }
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
@@ -137,6 +152,8 @@ mod depthwise;
 mod quad;
 #[cfg(cortado_isa = "dsp")]
 mod row;
+#[cfg(cortado_isa = "dsp")]
+mod windows;
 
 /// An offset in both halfwords.
 #[inline(always)]

@@ -59,6 +59,17 @@ impl Micro for Scalar {
         super::float::quantize_in_integers(input, inverse_scale, zero_point, range, out);
     }
 
+    #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+    #[inline(always)]
+    fn copy_rows(
+        source: (&[i8], usize),
+        out: (&mut [i8], usize),
+        rows: usize,
+        length: usize,
+    ) -> Option<()> {
+        super::copy::copy_rows(source, out, rows, length)
+    }
+
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "scalar")]
         {

@@ -158,9 +158,7 @@ pub trait Micro: Copy + 'static {
 
     /// Adds two operands into `out`, element by element, as [`AddParams::apply`].
     fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
-        let lhs = |value| params.lhs.scale(value, params.left_shift);
-        let rhs = |value| params.rhs.scale(value, params.left_shift);
-        operands.apply_scaled(out, lhs, rhs, |lhs, rhs| params.finish(lhs, rhs));
+        sum::add(params, operands, out);
     }
 
     /// Multiplies two operands into `out`, element by element, as [`MulParams::apply`].
@@ -188,6 +186,27 @@ pub trait Micro: Copy + 'static {
         }
     }
 
+    /// Adds to each of `sums` its channel at every position of a window.
+    ///
+    /// `None` when a position lies outside of the window's elements.
+    #[inline(always)]
+    fn accumulate_window(
+        window: Window<'_>,
+        rows: usize,
+        columns: usize,
+        sums: &mut [i32],
+    ) -> Option<()> {
+        for row in 0..rows {
+            let mut start = row * window.row_step;
+            for _ in 0..columns {
+                let values = window.elements.get(start..)?.get(..sums.len())?;
+                Self::accumulate(values, sums);
+                start += window.column_step;
+            }
+        }
+        Some(())
+    }
+
     /// Adds each element of `values` to that of `sums`, over the shorter of both.
     #[inline(always)]
     fn accumulate(values: &[i8], sums: &mut [i32]) {
@@ -203,6 +222,8 @@ pub trait Micro: Copy + 'static {
         }
     }
 }
+
+mod sum;
 
 /// The operands of a binary operator along one axis: one after the other, or one value against all of the other operand.
 #[derive(Clone, Copy, Debug)]

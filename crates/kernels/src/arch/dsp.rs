@@ -10,7 +10,7 @@
 use super::channels;
 #[cfg(cortado_isa = "dsp")]
 use super::{quads, rows};
-use crate::micro::{Integer, Micro, cut_rows};
+use crate::micro::{Integer, Micro, Window, cut_rows};
 use crate::tile::{Depthwise, Quads, Row};
 use cortado_contract::Isa;
 use cortado_contract::quant::{Activation, ZeroPoint};
@@ -74,6 +74,23 @@ impl Micro for Dsp {
         length: usize,
     ) -> Option<()> {
         super::copy::copy_rows(source, out, rows, length)
+    }
+
+    fn accumulate_window(
+        window: Window<'_>,
+        rows: usize,
+        columns: usize,
+        sums: &mut [i32],
+    ) -> Option<()> {
+        for (quad, sums) in sums.chunks_mut(4).enumerate() {
+            let window = Window { elements: window.elements.get(4 * quad..)?, ..window };
+            // Halfwords hold the sum of so many bytes.
+            match <&mut [i32; 4]>::try_from(&mut *sums) {
+                Ok(sums) if rows * columns <= 256 => accumulate_quad(window, rows, columns, sums)?,
+                _ => super::Scalar::accumulate_window(window, rows, columns, sums)?,
+            }
+        }
+        Some(())
     }
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
@@ -154,6 +171,30 @@ mod quad;
 mod row;
 #[cfg(cortado_isa = "dsp")]
 mod windows;
+
+/// Adds four channels at every position of a window, at most 256 of them.
+fn accumulate_quad(
+    window: Window<'_>,
+    rows: usize,
+    columns: usize,
+    sums: &mut [i32; 4],
+) -> Option<()> {
+    let (mut even, mut odd) = (0, 0);
+    for row in 0..rows {
+        let mut rest = window.elements.get(row * window.row_step..)?;
+        for column in 0..columns {
+            let values = word(rest.first_chunk()?);
+            (even, odd) = (sxtab16(even, values), sxtab16_ror8(odd, values));
+            if column + 1 < columns {
+                rest = rest.get(window.column_step..)?;
+            }
+        }
+    }
+    let halves = |pair: u32| [i32::from(pair as i16), pair as i32 >> 16];
+    let ([a, c], [b, d]) = (halves(even), halves(odd));
+    sums.iter_mut().zip([a, b, c, d]).for_each(|(sum, value)| *sum = sum.wrapping_add(value));
+    Some(())
+}
 
 /// An offset in both halfwords.
 #[inline(always)]

@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code, reason = "inline assembly")]
 
-use crate::micro::{Integer, Micro, Run, cut_rows};
+use crate::micro::{Integer, Micro, Run, Window, cut_rows};
 use crate::tile::{Depthwise, Quads, Row};
 use cortado_contract::Isa;
 use cortado_contract::ops::quantized_add::AddParams;
@@ -78,6 +78,21 @@ impl Micro for Mve {
         }
         #[cfg(not(all(cortado_isa = "mve", target_abi = "eabihf")))]
         super::float::quantize_in_integers(input, inverse_scale, zero_point, range, out);
+    }
+
+    fn accumulate_window(
+        window: Window<'_>,
+        rows: usize,
+        columns: usize,
+        sums: &mut [i32],
+    ) -> Option<()> {
+        #[cfg(cortado_isa = "mve")]
+        if let Ok(sums) = <&mut [i32; 16]>::try_from(&mut *sums)
+            && rows * columns <= 256
+        {
+            return accumulate_16(window, rows, columns, sums);
+        }
+        super::Scalar::accumulate_window(window, rows, columns, sums)
     }
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
@@ -219,6 +234,56 @@ impl Micro for Mve {
         #[cfg(not(cortado_isa = "mve"))]
         super::model::vaddva_s8(values)
     }
+}
+
+/// Adds sixteen channels at every position of a window, at most 256 of them: so many bytes fit 16 bits.
+#[cfg(cortado_isa = "mve")]
+fn accumulate_16(
+    window: Window<'_>,
+    rows: usize,
+    columns: usize,
+    sums: &mut [i32; 16],
+) -> Option<()> {
+    if rows == 0 || columns == 0 {
+        return Some(());
+    }
+    let last = (rows - 1).checked_mul(window.row_step)?;
+    let last = last.checked_add((columns - 1).checked_mul(window.column_step)?)?;
+    window.elements.get(last..)?.get(..16)?;
+    let mut wide = [0i16; 16];
+    // SAFETY: sixteen bytes are read at each position, the last of which lies in the window; 32 bytes are written to `wide`.
+    unsafe {
+        core::arch::asm!(
+            "vmov.i32 q0, #0",
+            "vmov.i32 q1, #0",
+            "1:",
+            "mov r0, {start}",
+            "dls lr, {columns}",
+            "2:",
+            "vldrb.s16 q2, [r0]",
+            "vldrb.s16 q3, [r0, #8]",
+            "add r0, {column_step}",
+            "vadd.i16 q0, q0, q2",
+            "vadd.i16 q1, q1, q3",
+            "le lr, 2b",
+            "add {start}, {row_step}",
+            "subs {rows}, #1",
+            "bne 1b",
+            "vstrh.16 q0, [{wide}]",
+            "vstrh.16 q1, [{wide}, #16]",
+            start = inout(reg) window.elements.as_ptr() => _,
+            columns = in(reg) columns,
+            column_step = in(reg) window.column_step,
+            row_step = in(reg) window.row_step,
+            rows = inout(reg) rows => _,
+            wide = in(reg) wide.as_mut_ptr(),
+            out("r0") _, out("lr") _,
+            out("q0") _, out("q1") _, out("q2") _, out("q3") _,
+            options(nostack),
+        );
+    }
+    sums.iter_mut().zip(wide).for_each(|(sum, value)| *sum = sum.wrapping_add(i32::from(value)));
+    Some(())
 }
 
 #[cfg(cortado_isa = "mve")]

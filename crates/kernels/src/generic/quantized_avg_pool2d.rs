@@ -15,7 +15,7 @@
 
 use super::require_disjoint;
 use crate::memory::{Location, Memory};
-use crate::micro::Micro;
+use crate::micro::{self, Micro};
 use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::ops::QuantizedAvgPool2d;
 use cortado_contract::ops::quantized_avg_pool2d::{Pool, Taps, Windows, argument};
@@ -43,12 +43,10 @@ pub fn avg_pool<M: Micro>(
         let half = count / 2;
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
             let mut sums = [0i32; BLOCK];
-            window.for_each_position(|pixel| {
-                M::accumulate(pixel.get(block * BLOCK..)?.get(..out.len())?, &mut sums);
-                Some(())
-            })?;
+            let sums = sums.get_mut(..out.len())?;
+            window.accumulate::<M>(block * BLOCK, sums)?;
             for (out, sum) in out.iter_mut().zip(sums) {
-                let rounded = if sum > 0 { sum + half } else { sum - half };
+                let rounded = if *sum > 0 { *sum + half } else { *sum - half };
                 *out = activation.clamp(rounded.checked_div(count)?) as i8;
             }
         }
@@ -108,6 +106,19 @@ pub(super) struct Window<'i> {
 }
 
 impl Window<'_> {
+    /// Adds the channels from `first` on at all positions.
+    #[inline(always)]
+    fn accumulate<M: Micro>(&self, first: usize, sums: &mut [i32]) -> Option<()> {
+        let column = self.columns.first as usize * self.channels;
+        let start = self.rows.first as usize * self.row_bytes + column + first;
+        let window = micro::Window {
+            elements: self.input.get(start..)?,
+            row_step: self.row_step * self.row_bytes,
+            column_step: self.column_step * self.channels,
+        };
+        M::accumulate_window(window, self.rows.count as usize, self.columns.count as usize, sums)
+    }
+
     /// The number of positions.
     #[inline(always)]
     fn count(&self) -> usize {

@@ -1,0 +1,164 @@
+//! Sums of two tensors, element by element.
+//!
+//! An element is one of 256 values, so in long runs each value's share of a sum is computed once and looked up from then on. What is left
+//! is one rescaling per element, without the general one's cases.
+
+use super::Run;
+use cortado_contract::ops::quantized_add::{AddParams, Addend, LEFT_SHIFT};
+use cortado_contract::quant::Requantize;
+
+/// Runs from this length on make up for the tables.
+const TABLES_FROM: usize = 1024;
+
+/// [`AddParams::apply`] for all elements.
+pub(super) fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
+    let right = |factor: Requantize| factor.shift <= 0;
+    let is_plain = params.left_shift == LEFT_SHIFT
+        && right(params.lhs.factor)
+        && right(params.rhs.factor)
+        && params.factor.shift < 0;
+    if !is_plain {
+        let lhs = |value| params.lhs.scale(value, params.left_shift);
+        let rhs = |value| params.rhs.scale(value, params.left_shift);
+        operands.apply_scaled(out, lhs, rhs, |lhs, rhs| params.finish(lhs, rhs));
+        return;
+    }
+    match operands {
+        Run::Both(lhs, rhs) if out.len() >= TABLES_FROM => look_up(params, lhs, rhs, out),
+        _ => {
+            let lhs = |value| scale(params.lhs, value);
+            let rhs = |value| scale(params.rhs, value);
+            operands.apply_scaled(out, lhs, rhs, |lhs, rhs| finish(params, lhs, rhs));
+        }
+    }
+}
+
+#[inline(never)]
+fn look_up(params: &AddParams, lhs: &[i8], rhs: &[i8], out: &mut [i8]) {
+    let table = |addend: Addend| -> [i32; 256] {
+        core::array::from_fn(|value| scale(addend, value as u8 as i8))
+    };
+    let (lhs_table, rhs_table) = (table(params.lhs), table(params.rhs));
+    for (out, (lhs, rhs)) in out.iter_mut().zip(lhs.iter().zip(rhs)) {
+        let lhs = lhs_table[usize::from(*lhs as u8)];
+        let rhs = rhs_table[usize::from(*rhs as u8)];
+        *out = finish(params, lhs, rhs);
+    }
+}
+
+/// [`Addend::scale`] for a shift that is not to the left.
+#[inline(always)]
+fn scale(addend: Addend, value: i8) -> i32 {
+    // At most 2^8 · 2^21.
+    let doubled = (i32::from(value) + addend.offset.0) << (LEFT_SHIFT + 1);
+    let scaled = high_rounded(doubled, addend.factor.multiplier);
+    match addend.factor.shift {
+        0 => scaled,
+        shift => (decremented(scaled) >> (!shift as u32 & 31)).wrapping_add(1) >> 1,
+    }
+}
+
+/// [`AddParams::finish`] for a shift to the right; each operand is below `2^28`.
+#[inline(always)]
+fn finish(params: &AddParams, lhs: i32, rhs: i32) -> i8 {
+    let scaled = high_rounded((lhs + rhs) << 1, params.factor.multiplier);
+    let shifted = decremented(scaled) >> (!params.factor.shift as u32 & 31);
+    let rounded = shifted.wrapping_add(1 + 2 * params.output_offset.0) >> 1;
+    params.activation.clamp(rounded) as i8
+}
+
+/// One less if it is negative: a shift that rounds ties up then rounds them away from zero.
+#[inline(always)]
+const fn decremented(value: i32) -> i32 {
+    value.wrapping_add(value >> 31)
+}
+
+/// `round(a·b / 2^32)`, ties up.
+#[inline(always)]
+fn high_rounded(a: i32, b: i32) -> i32 {
+    #[cfg(not(cortado_thumb = "1"))]
+    {
+        ((i64::from(a) * i64::from(b) + (1 << 31)) >> 32) as i32
+    }
+    #[cfg(cortado_thumb = "1")]
+    halves_high_rounded(a, b)
+}
+
+/// The same from products of halves, for cores whose products have 32 bits; `a` is below `2^30`.
+#[cfg_attr(
+    not(cortado_thumb = "1"),
+    allow(dead_code, reason = "for the smallest cores, and for tests")
+)]
+#[inline(always)]
+fn halves_high_rounded(a: i32, b: i32) -> i32 {
+    let (a_high, a_low) = (a >> 16, a & 0xffff);
+    let (b_high, b_low) = (b >> 16, b & 0xffff);
+    let low = ((a_low as u32).wrapping_mul(b_low as u32) >> 16) as i32;
+    // |a_high| < 2^14, so neither product reaches 2^31, and neither sum.
+    let middle = a_high * b_low + low;
+    let rest = a_low * b_high + (middle & 0xffff);
+    // The lowest 16 bits of the exact product are dropped; they cannot carry past the half that is added.
+    a_high * b_high + (middle >> 16) + (rest >> 16) + (rest >> 15 & 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cortado_contract::quant::{Activation, InputOffset, OutputOffset};
+
+    #[test]
+    fn halves_make_the_whole() {
+        let mut state = 1u32;
+        for _ in 0..500_000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (a, b) = ((state.rotate_left(9) as i32) >> 2, state.rotate_left(21) as i32);
+            let exact = (i64::from(a) * i64::from(b) + (1 << 31)) >> 32;
+            assert_eq!(i64::from(halves_high_rounded(a, b)), exact, "{a} times {b}");
+        }
+        for a in [-(1 << 29), 0, 1, -1, (1 << 29) - 1] {
+            for b in [i32::MIN, i32::MIN + 1, -1, 0, 1, 0xffff, 0x8000, i32::MAX] {
+                let exact = (i64::from(a) * i64::from(b) + (1 << 31)) >> 32;
+                assert_eq!(i64::from(halves_high_rounded(a, b)), exact, "{a} times {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_runs_give_what_elements_do() {
+        let mut state = 7u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.rotate_left(15) as i32
+        };
+        let (mut lhs, mut rhs) = ([0i8; 1100], [0i8; 1100]);
+        for round in 0..300 {
+            lhs.iter_mut().chain(&mut rhs).for_each(|value| *value = next() as i8);
+            let mut addend = || {
+                let shift = -(next() & 31) * i32::from(round % 3 > 0);
+                let sign = if next() & 1 == 0 { 1 } else { -1 };
+                let multiplier = sign * ((next() & i32::MAX) | 1 << 30);
+                Addend {
+                    offset: InputOffset(next() >> 24),
+                    factor: Requantize { multiplier, shift },
+                }
+            };
+            let (first, second) = (addend(), addend());
+            let params = AddParams {
+                lhs: first,
+                rhs: second,
+                left_shift: LEFT_SHIFT,
+                output_offset: OutputOffset(next() >> 24),
+                factor: Requantize { multiplier: next() | 1, shift: -1 - (next() & 30) },
+                activation: Activation { min: -100, max: 120 },
+            };
+            for length in [1100, 3] {
+                let mut out = [0i8; 1100];
+                let (lhs, rhs) = (&lhs[..length], &rhs[..length]);
+                add(&params, Run::Both(lhs, rhs), &mut out[..length]);
+                for ((out, lhs), rhs) in out.iter().zip(lhs).zip(rhs) {
+                    assert_eq!(*out, params.apply(*lhs, *rhs), "{params:?} {lhs} {rhs}");
+                }
+            }
+        }
+    }
+}

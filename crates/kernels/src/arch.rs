@@ -6,8 +6,8 @@
 #[cfg(any(cortado_isa = "dsp", cortado_isa = "scalar"))]
 #[allow(unsafe_code, reason = "calls loops in assembly")]
 mod channels;
-#[cfg(any(cortado_isa = "dsp", all(cortado_isa = "scalar", cortado_thumb = "2")))]
-#[allow(unsafe_code, reason = "inline assembly")]
+#[cfg(any(cortado_isa = "dsp", cortado_isa = "scalar"))]
+#[allow(unsafe_code, reason = "calls loops in assembly")]
 mod copy;
 pub mod dsp;
 #[allow(unsafe_code, reason = "inline assembly")]

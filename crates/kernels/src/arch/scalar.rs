@@ -59,7 +59,7 @@ impl Micro for Scalar {
         super::float::quantize_in_integers(input, inverse_scale, zero_point, range, out);
     }
 
-    #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+    #[cfg(cortado_isa = "scalar")]
     #[inline(always)]
     fn copy_rows(
         source: (&[i8], usize),

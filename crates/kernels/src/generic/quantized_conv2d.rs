@@ -24,8 +24,8 @@ use crate::operand::{Lists, Loaded};
 use crate::tile::Quads;
 use cortado_contract::ops::QuantizedConv2d;
 use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape, Plane};
-use cortado_contract::ops::quantized_linear::Rescale;
 use cortado_contract::quant::{Activation, Requantize};
+use cortado_contract::ops::quantized_linear::Rescale;
 use cortado_contract::value::Violation;
 
 /// The words of a prepared convolution.
@@ -74,6 +74,10 @@ const CHANNELS_MAX: usize = 64;
 /// The buffer for gathered windows: twelve of 3 × 3 pixels with 16 channels, three of 64.
 const WINDOWS_BYTES: usize = 1728;
 
+/// Windows start at words where their extents allow it, so that they can be copied by words.
+#[repr(align(4))]
+struct Aligned([i8; WINDOWS_BYTES]);
+
 /// One image and one group of channels.
 struct Image<'a> {
     shape: &'a ConvShape,
@@ -94,9 +98,7 @@ impl Image<'_> {
         let whole = whole.get_mut(..count)?;
         for (index, whole) in whole.iter_mut().enumerate() {
             let row = weights.get(index * depth..)?.get(..depth)?;
-            *whole = self
-                .bias(first + index)
-                .wrapping_add(self.params.input_offset.0.wrapping_mul(M::sum(row)));
+            *whole = self.bias(first + index).wrapping_add(self.params.input_offset.0.wrapping_mul(M::sum(row)));
         }
         let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
         let multipliers = multipliers.get(first..)?.get(..count)?;
@@ -119,14 +121,14 @@ impl Image<'_> {
             let image = self.batch.checked_mul(input.area() * in_channels)?;
             return block.multiply::<M>(self.input.get(image..)?, output.area(), out);
         }
-        let mut buffer = [0; WINDOWS_BYTES];
+        let mut buffer = Aligned([0; WINDOWS_BYTES]);
         let mut windows = Gathering::new(self);
         let room = WINDOWS_BYTES / depth.max(1);
         let at_a_time = if room > M::WINDOWS { room - room % M::WINDOWS } else { room };
         for out in out.chunks_mut(at_a_time * out_channels) {
             let pixels = out.len().checked_div(out_channels)?;
-            windows.gather::<M>(pixels, &mut buffer)?;
-            block.multiply::<M>(&buffer, pixels, out)?;
+            windows.gather::<M>(pixels, &mut buffer.0)?;
+            block.multiply::<M>(&buffer.0, pixels, out)?;
         }
         Some(())
     }
@@ -135,45 +137,24 @@ impl Image<'_> {
     #[inline(never)]
     fn convolve_runs<M: Micro>(&self, first: usize, end: usize, out: &mut [i8]) -> Option<()> {
         let ConvShape { output, out_channels, .. } = *self.shape;
-        let offset = self.params.input_offset.0;
+        let (offset, depth) = (self.params.input_offset.0, self.shape.kernel_size());
         let (rows, columns) = axes(self.shape);
         let mut pixel = self.batch.checked_mul(output.area() * out_channels)?;
         for row in 0..output.height {
             let row = rows.taps(row);
             for column in 0..output.width {
                 let column = columns.taps(column);
-                let out = out.get_mut(pixel..)?.get_mut(..out_channels)?;
-                let mut channel = first;
-                while channel < end {
+                for channel in first..end {
+                    let weights = self.weights.get(channel.checked_mul(depth)?..)?.get(..depth)?;
+                    let mut sum = self.bias(channel);
                     let (batch, group) = (self.batch, self.group);
-                    if end - channel >= 4 {
-                        let channels =
-                            Channels::<4>::read(self.shape, self.params, self.weights, channel)?;
-                        let mut sums = channels.bias;
-                        for_each_run(
-                            self.shape,
-                            batch,
-                            group,
-                            &row,
-                            &column,
-                            |start, tap, length| {
-                                let run = self.input.get(start..)?.get(..length)?;
-                                dot_each::<M, 4>(run, offset, &channels.weights, tap, &mut sums)
-                            },
-                        )?;
-                        channels.store(self.params, sums, out)?;
-                        channel += 4;
-                        continue;
-                    }
-                    let channels =
-                        Channels::<1>::read(self.shape, self.params, self.weights, channel)?;
-                    let mut sums = channels.bias;
                     for_each_run(self.shape, batch, group, &row, &column, |start, tap, length| {
                         let run = self.input.get(start..)?.get(..length)?;
-                        dot_each::<M, 1>(run, offset, &channels.weights, tap, &mut sums)
+                        let weights = weights.get(tap..)?.get(..length)?;
+                        sum = sum.wrapping_add(M::dot(run, offset, weights));
+                        Some(())
                     })?;
-                    channels.store(self.params, sums, out)?;
-                    channel += 1;
+                    *out.get_mut(pixel + channel)? = self.params.finish(sum, channel);
                 }
                 pixel += out_channels;
             }
@@ -292,10 +273,7 @@ impl<'a> Gathering<'a> {
                 let tap = row.tap * shape.kernel.width + column.tap;
                 M::copy_rows(
                     (source, shape.dilation.height * row_step),
-                    (
-                        window.get_mut(tap * shape.in_channels..)?,
-                        shape.kernel.width * shape.in_channels,
-                    ),
+                    (window.get_mut(tap * shape.in_channels..)?, shape.kernel.width * shape.in_channels),
                     row.count,
                     column.count * shape.in_channels,
                 )?;

@@ -18,9 +18,7 @@ pub(super) fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
         && right(params.rhs.factor)
         && params.factor.shift < 0;
     if !is_plain {
-        let lhs = |value| params.lhs.scale(value, params.left_shift);
-        let rhs = |value| params.rhs.scale(value, params.left_shift);
-        operands.apply_scaled(out, lhs, rhs, |lhs, rhs| params.finish(lhs, rhs));
+        for_each(operands, out, |lhs, rhs| params.apply(lhs, rhs));
         return;
     }
     match operands {
@@ -30,6 +28,21 @@ pub(super) fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
             let rhs = |value| scale(params.rhs, value);
             operands.apply_scaled(out, lhs, rhs, |lhs, rhs| finish(params, lhs, rhs));
         }
+    }
+}
+
+/// `out = apply(lhs, rhs)` in one loop, for what is rare.
+#[inline(never)]
+fn for_each(operands: Run<'_, i8>, out: &mut [i8], apply: impl Fn(i8, i8) -> i8) {
+    let at = |values: &[i8], index: usize| values.get(index).copied();
+    for (index, out) in out.iter_mut().enumerate() {
+        let operands = match operands {
+            Run::Both(lhs, rhs) => at(lhs, index).zip(at(rhs, index)),
+            Run::Lhs(lhs, rhs) => at(lhs, index).map(|lhs| (lhs, rhs)),
+            Run::Rhs(lhs, rhs) => at(rhs, index).map(|rhs| (lhs, rhs)),
+        };
+        let Some((lhs, rhs)) = operands else { return };
+        *out = apply(lhs, rhs);
     }
 }
 

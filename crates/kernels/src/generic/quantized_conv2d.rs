@@ -24,8 +24,8 @@ use crate::operand::{Lists, Loaded};
 use crate::tile::Quads;
 use cortado_contract::ops::QuantizedConv2d;
 use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape, Plane};
-use cortado_contract::quant::{Activation, Requantize};
 use cortado_contract::ops::quantized_linear::Rescale;
+use cortado_contract::quant::{Activation, Requantize};
 use cortado_contract::value::Violation;
 
 /// The words of a prepared convolution.
@@ -98,7 +98,9 @@ impl Image<'_> {
         let whole = whole.get_mut(..count)?;
         for (index, whole) in whole.iter_mut().enumerate() {
             let row = weights.get(index * depth..)?.get(..depth)?;
-            *whole = self.bias(first + index).wrapping_add(self.params.input_offset.0.wrapping_mul(M::sum(row)));
+            *whole = self
+                .bias(first + index)
+                .wrapping_add(self.params.input_offset.0.wrapping_mul(M::sum(row)));
         }
         let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
         let multipliers = multipliers.get(first..)?.get(..count)?;
@@ -273,7 +275,10 @@ impl<'a> Gathering<'a> {
                 let tap = row.tap * shape.kernel.width + column.tap;
                 M::copy_rows(
                     (source, shape.dilation.height * row_step),
-                    (window.get_mut(tap * shape.in_channels..)?, shape.kernel.width * shape.in_channels),
+                    (
+                        window.get_mut(tap * shape.in_channels..)?,
+                        shape.kernel.width * shape.in_channels,
+                    ),
                     row.count,
                     column.count * shape.in_channels,
                 )?;

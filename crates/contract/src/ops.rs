@@ -163,6 +163,13 @@ macro_rules! declare_operators {
                 }
             }
 
+            /// The positions of the arguments that are tensors or lists of them, results included, as a set of bits.
+            pub const fn tensor_arguments(self) -> u32 {
+                match self {
+                    $(OperatorKind::$variant => const { set($variant::<Nowhere>::TENSORS) },)*
+                }
+            }
+
             /// The positions of the arguments that are results, as a set of bits.
             pub const fn result_arguments(self) -> u32 {
                 match self {
@@ -369,6 +376,17 @@ const fn set_of(chosen: &[&str], names: &[&str]) -> u32 {
     set
 }
 
+/// The positions of those that are true.
+const fn set(members: &[bool]) -> u32 {
+    assert!(members.len() <= 32, "a set of bits has room for every argument");
+    let (mut set, mut index) = (0, 0);
+    while index < members.len() {
+        set |= (members[index] as u32) << index;
+        index += 1;
+    }
+    set
+}
+
 const fn is_equal(mut a: &[u8], mut b: &[u8]) -> bool {
     while let ([x, a_rest @ ..], [y, b_rest @ ..]) = (a, b) {
         if *x != *y {
@@ -481,6 +499,9 @@ macro_rules! operator {
             /// The arguments' names in schema order.
             pub const ARGUMENTS: &'static [&'static str] = &[$(operator!(@name $field $($torch_field)?),)* "out"];
 
+            /// Whether each argument is a tensor or a list of them, in schema order.
+            pub const TENSORS: &'static [bool] = &[$(operator!(@tensor $kind),)* true];
+
             /// Reads the arguments in schema order.
             pub fn decode<R: $crate::value::ArgumentReader<D>>(reader: &mut R) -> Result<Self, R::Error> {
                 use $crate::ops::kind::{self, Kind};
@@ -510,6 +531,11 @@ macro_rules! operator {
 
     (@signature Tensor) => { "*, Tensor(a!) out) -> Tensor(a!)" };
     (@signature TensorList) => { "*, Tensor(a!)[] out) -> ()" };
+
+    (@tensor Tensor) => { true };
+    (@tensor OptionalTensor) => { true };
+    (@tensor TensorList) => { true };
+    (@tensor $other:ident) => { false };
 
     (@overload) => { "out" };
     (@overload $overload:ident) => { stringify!($overload) };
@@ -569,6 +595,8 @@ mod tests {
                 assert_eq!(kind.result_arguments() >> position & 1 != 0, is_result(name));
             }
             assert_ne!(kind.result_arguments(), 0);
+            let written = kind.result_arguments() | kind.scratch_arguments();
+            assert_eq!(kind.tensor_arguments() & written, written);
         }
         let transposed = OperatorKind::QuantizedTransposeConv2d;
         assert_eq!(transposed.scratch_arguments().count_ones(), 2);

@@ -22,6 +22,21 @@ pub(crate) struct Context<'p> {
     kinds: [u8; KNOWN_OPERATORS],
 }
 
+/// Bytes of a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    region: u8,
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// Whether both have a byte in common.
+    pub(crate) fn overlaps(&self, other: &Span) -> bool {
+        self.region == other.region && self.start < other.end && other.start < self.end
+    }
+}
+
 /// Operators beyond these are looked up by name for each instruction.
 const KNOWN_OPERATORS: usize = 32;
 const _: () = assert!(OperatorKind::ALL.len() < u8::MAX as usize);
@@ -108,6 +123,23 @@ fn kind_of(operator: &cortado_pte::Operator<'_>) -> Option<OperatorKind> {
 }
 
 impl Context<'_> {
+    /// The bytes of the tensor with this value index; `None` for a constant, for one without elements, and for what cannot be read.
+    pub(crate) fn span(&self, index: i32) -> Option<Span> {
+        let tensor = self.plan.tensor(index).ok()?;
+        if matches!(tensor.storage().ok()?, Storage::Constant { .. }) {
+            return None;
+        }
+        let dtype = DType::from_scalar_type(i64::from(tensor.scalar_type().ok()?.0))?;
+        let mut bytes = dtype.size_bytes();
+        for size in tensor.sizes().ok()?.iter() {
+            bytes = bytes.checked_mul(u32::try_from(size).ok()?)?;
+        }
+        let location = self.location(index, &tensor, bytes).ok()?;
+        let start = location.offset_bytes() as u32;
+        let region = location.region_index()? as u8;
+        (bytes > 0).then_some(Span { region, start, end: start.checked_add(bytes)? })
+    }
+
     /// The tensor with this value index; see [`Self::tensor`].
     pub(crate) fn tensor_at(&self, index: i32) -> Result<LoadedTensor, ArgumentCause> {
         self.tensor(index, &self.plan.tensor(index).map_err(ArgumentCause::Format)?)

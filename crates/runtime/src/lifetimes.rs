@@ -14,13 +14,12 @@
 //! Scratch memory counts as written. Whether an instruction may write over its own arguments is the operator's to say: its
 //! kernel checks that when it is prepared.
 
-use crate::context::Context;
+use crate::context::{Context, Span};
 use crate::error::{LoadError, OperatorProblem};
 use cortado_contract::ops::OperatorKind;
-use cortado_kernels::operand::LoadedTensor;
 use cortado_pte::{Scalars, Value};
 
-/// Checks all instructions, inputs and outputs.
+/// Checks all instructions, inputs and outputs, whose tensors have all been read without an error.
 ///
 /// # Errors
 /// [`LoadError::Operator`] and [`LoadError::Boundary`], with [`OperatorProblem::Overwritten`],
@@ -39,8 +38,7 @@ pub(crate) fn check(context: &Context<'_>) -> Result<(), LoadError> {
         Ok(())
     })?;
     for (index, output) in context.outputs.iter().enumerate() {
-        let result = read(context, output, 0, count);
-        result.map_err(|problem| LoadError::Boundary {
+        read(context, output, 0, count).map_err(|problem| LoadError::Boundary {
             is_output: true,
             index: index.min(usize::from(u16::MAX)) as u16,
             problem,
@@ -52,13 +50,9 @@ pub(crate) fn check(context: &Context<'_>) -> Result<(), LoadError> {
 /// Inputs are set one after the other, so no two may share memory.
 fn check_inputs(context: &Context<'_>) -> Result<(), LoadError> {
     for (index, input) in context.inputs.iter().enumerate() {
-        let shared = context.inputs.iter().take(index).any(|other| {
-            match (context.tensor_at(input), context.tensor_at(other)) {
-                (Ok(input), Ok(other)) => input.overlaps(&other),
-                _ => false,
-            }
-        });
-        if shared {
+        let memory = context.span(input);
+        let mut others = context.inputs.iter().take(index);
+        if others.any(|other| overlap(memory, context.span(other))) {
             return Err(LoadError::Boundary {
                 is_output: false,
                 index: index as u16,
@@ -67,6 +61,23 @@ fn check_inputs(context: &Context<'_>) -> Result<(), LoadError> {
         }
     }
     Ok(())
+}
+
+/// Whether both are in memory that is written, and have a byte in common.
+fn overlap(a: Option<Span>, b: Option<Span>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.overlaps(&b),
+        _ => false,
+    }
+}
+
+/// The positions in a set of bits.
+fn positions(mut set: u32) -> impl Iterator<Item = u8> {
+    core::iter::from_fn(move || {
+        let position = set.trailing_zeros();
+        set &= set.wrapping_sub(1);
+        (position < 32).then_some(position as u8)
+    })
 }
 
 /// An instruction with its arguments' indices.
@@ -85,118 +96,92 @@ impl<'c, 'p> Call<'c, 'p> {
     }
 
     fn check(&self, instruction: u16) -> Result<(), OperatorProblem> {
-        for position in 0..self.kind.argument_names().len() {
-            if self.is_result(position) {
-                self.check_result(position)?;
-                continue;
-            }
-            match self.value(position)? {
-                Some(Value::Tensor(_)) if self.is_scratch(position) => {
-                    self.check_scratch(position)?;
-                }
-                Some(Value::Tensor(_)) => {
-                    let index = self.index(position)?;
-                    read(self.context, index, position as u8, instruction)?;
-                }
-                Some(Value::TensorList(items)) => {
-                    for item in items.iter() {
-                        read(self.context, item, position as u8, instruction)?;
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Scratch memory lies apart from everything else that the instruction uses.
-    fn check_scratch(&self, scratch: usize) -> Result<(), OperatorProblem> {
-        let memory = self.tensor(scratch)?;
-        let all = 0..self.kind.argument_names().len();
-        for position in all.filter(|position| *position != scratch) {
-            let mut overlaps = false;
-            self.for_each_tensor(position, |_, tensor| overlaps |= tensor.overlaps(&memory))?;
-            if overlaps {
-                return Err(OperatorProblem::Shared { position: scratch as u8 });
-            }
-        }
-        Ok(())
-    }
-
-    /// An instruction's results lie apart from each other. That they lie apart from what it reads, its kernel checks.
-    fn check_result(&self, result: usize) -> Result<(), OperatorProblem> {
-        let mut shared = false;
-        for other in (0..=result).filter(|position| self.is_result(*position)) {
-            self.for_each_tensor(result, |index, memory| {
-                let check = self.for_each_tensor(other, |other, tensor| {
-                    shared |= other != index && tensor.overlaps(&memory);
-                });
-                shared |= check.is_err();
+        let (results, scratch) = (self.kind.result_arguments(), self.kind.scratch_arguments());
+        for position in positions(self.kind.tensor_arguments() & !results & !scratch) {
+            self.for_each_tensor(position, |index| {
+                read(self.context, index, position, instruction)
             })?;
         }
-        if shared { Err(OperatorProblem::Shared { position: result as u8 }) } else { Ok(()) }
-    }
-
-    /// Calls `visit` with the index and memory of each tensor of an argument.
-    fn for_each_tensor(
-        &self,
-        position: usize,
-        mut visit: impl FnMut(i32, LoadedTensor),
-    ) -> Result<(), OperatorProblem> {
-        match self.value(position)? {
-            Some(Value::Tensor(_)) => {
-                let index = self.index(position)?;
-                visit(index, tensor(self.context, index, position as u8)?);
+        // Results lie apart from each other, and scratch from everything. That results lie apart from what is read, the kernel checks.
+        for position in positions(scratch) {
+            self.check_apart(position, self.kind.tensor_arguments())?;
+        }
+        // Most instructions have one result, which cannot meet another.
+        if results.count_ones() > 1 || self.has_list(results)? {
+            for position in positions(results) {
+                self.check_apart(position, results)?;
             }
-            Some(Value::TensorList(items)) => {
-                for index in items.iter() {
-                    visit(index, tensor(self.context, index, position as u8)?);
-                }
-            }
-            _ => {}
         }
         Ok(())
     }
 
-    fn is_result(&self, position: usize) -> bool {
-        self.kind.result_arguments() >> position & 1 != 0
+    /// Whether one of these arguments is a list of tensors.
+    fn has_list(&self, arguments: u32) -> Result<bool, OperatorProblem> {
+        for position in positions(arguments) {
+            if let Value::TensorList(_) = self.value(position)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn is_scratch(&self, position: usize) -> bool {
-        self.kind.scratch_arguments() >> position & 1 != 0
+    /// The tensors of one argument share no memory with any other tensor of these arguments.
+    fn check_apart(&self, position: u8, others: u32) -> Result<(), OperatorProblem> {
+        let problem = OperatorProblem::Shared { position };
+        self.for_each_tensor(position, |index| {
+            let Some(memory) = self.context.span(index) else { return Ok(()) };
+            for other_position in positions(others) {
+                self.for_each_tensor(other_position, |other| {
+                    let is_itself = other == index && other_position == position;
+                    let shares = !is_itself && overlap(Some(memory), self.context.span(other));
+                    if shares { Err(problem) } else { Ok(()) }
+                })?;
+            }
+            Ok(())
+        })
     }
 
-    fn index(&self, position: usize) -> Result<i32, OperatorProblem> {
-        self.indices.get(position).ok_or(OperatorProblem::ArgumentCount)
+    /// Calls `visit` with the index of each tensor of an argument.
+    fn for_each_tensor(
+        &self,
+        position: u8,
+        mut visit: impl FnMut(i32) -> Result<(), OperatorProblem>,
+    ) -> Result<(), OperatorProblem> {
+        match self.value(position)? {
+            Value::Tensor(_) => visit(self.index(position)?),
+            Value::TensorList(items) => items.iter().try_for_each(visit),
+            _ => Ok(()),
+        }
     }
 
-    fn value(&self, position: usize) -> Result<Option<Value<'p>>, OperatorProblem> {
-        let value = self.context.plan.value(self.index(position)?);
-        value.map(Some).map_err(OperatorProblem::Format)
+    fn index(&self, position: u8) -> Result<i32, OperatorProblem> {
+        self.indices.get(usize::from(position)).ok_or(OperatorProblem::ArgumentCount)
     }
 
-    fn tensor(&self, position: usize) -> Result<LoadedTensor, OperatorProblem> {
-        tensor(self.context, self.index(position)?, position as u8)
+    fn value(&self, position: u8) -> Result<Value<'p>, OperatorProblem> {
+        self.context.plan.value(self.index(position)?).map_err(OperatorProblem::Format)
     }
 
     /// How this instruction leaves a tensor's memory.
-    fn effect(&self, index: i32, memory: &LoadedTensor) -> Result<Effect, OperatorProblem> {
+    fn effect(&self, index: i32, memory: &Span) -> Result<Effect, OperatorProblem> {
         let mut effect = Effect::None;
-        for position in 0..self.kind.argument_names().len() {
-            if self.is_scratch(position) && self.tensor(position)?.overlaps(memory) {
-                return Ok(Effect::Destroys);
-            }
-            if !self.is_result(position) {
-                continue;
-            }
-            self.for_each_tensor(position, |at, written| {
+        for position in positions(self.kind.result_arguments()) {
+            self.for_each_tensor(position, |at| {
                 if at == index {
                     effect = Effect::Writes;
-                } else if written.overlaps(memory) {
-                    let is_same = written.span() == memory.span();
+                } else if let Some(written) = self.context.span(at)
+                    && written.overlaps(memory)
+                {
+                    let is_same = written == *memory;
                     effect = if is_same { Effect::WritesAnother } else { Effect::Destroys };
                 }
+                Ok(())
             })?;
+        }
+        for position in positions(self.kind.scratch_arguments()) {
+            if overlap(Some(*memory), self.context.span(self.index(position)?)) {
+                effect = Effect::Destroys;
+            }
         }
         Ok(effect)
     }
@@ -204,10 +189,11 @@ impl<'c, 'p> Call<'c, 'p> {
     /// Whether this instruction writes the tensor with this index.
     fn writes(&self, index: i32) -> Result<bool, OperatorProblem> {
         let mut writes = false;
-        for position in 0..self.kind.argument_names().len() {
-            if self.is_result(position) {
-                self.for_each_tensor(position, |at, _| writes |= at == index)?;
-            }
+        for position in positions(self.kind.result_arguments()) {
+            self.for_each_tensor(position, |at| {
+                writes |= at == index;
+                Ok(())
+            })?;
         }
         Ok(writes)
     }
@@ -232,10 +218,8 @@ fn read(
     position: u8,
     instruction: u16,
 ) -> Result<(), OperatorProblem> {
-    let memory = tensor(context, index, position)?;
-    if memory.location.is_constant() || memory.span().is_empty() {
-        return Ok(());
-    }
+    // Constants and tensors without elements hold what they hold.
+    let Some(memory) = context.span(index) else { return Ok(()) };
     let is_input = || context.inputs.iter().any(|input| input == index);
     for earlier in (0..instruction).rev() {
         let overwritten = OperatorProblem::Overwritten { position, by: earlier };
@@ -249,10 +233,7 @@ fn read(
             }
         }
     }
-    let is_view_of = |input: i32| {
-        let input = context.tensor_at(input);
-        input.is_ok_and(|input| input.span() == memory.span() && input.is_in_memory_of(&memory))
-    };
+    let is_view_of = |input: i32| context.span(input) == Some(memory);
     let is_set = is_input() || context.inputs.iter().any(is_view_of);
     if is_set { Ok(()) } else { Err(OperatorProblem::NeverWritten { position }) }
 }
@@ -265,13 +246,4 @@ fn is_written(context: &Context<'_>, index: i32, count: u16) -> Result<bool, Ope
         }
     }
     Ok(false)
-}
-
-fn tensor(
-    context: &Context<'_>,
-    index: i32,
-    position: u8,
-) -> Result<LoadedTensor, OperatorProblem> {
-    let tensor = context.tensor_at(index);
-    tensor.map_err(|cause| OperatorProblem::Argument { position, cause })
 }

@@ -320,6 +320,8 @@ fn average(
 /// The weight of each position in an average that is a convolution. The kernels' rescaling rounds the sum times a factor between
 /// 1/2 and 1 first, then its quotient by a power of two; a great sum makes the first rounding insignificant.
 const WEIGHT: u8 = 64;
+/// The channels that ExecuTorch's Helium kernel for depthwise convolutions takes at a time.
+const HELIUM_CHANNELS: u32 = 124;
 
 /// The average as a depthwise convolution with equal weights.
 fn convolve(
@@ -360,9 +362,11 @@ fn convolve(
     let row = |lowerer: &mut Lowerer<'_>, what, value| {
         lowerer.int32_row(&name(what), vec![channels], &vec![value; channels as usize])
     };
+    // Without a bias, ExecuTorch's Helium kernel reads those of further channels from near address 0.
+    let bias = (channels > HELIUM_CHANNELS).then(|| row(lowerer, "zero_bias", 0));
     let mut operator = QuantizedDepthwiseConv2d {
         weight: lowerer.program.tensor(weight),
-        bias: None,
+        bias,
         stride: Ints(stride.to_vec()),
         padding: Ints(geometry.padding.to_vec()),
         dilation: Ints(vec![1, 1]),
@@ -398,4 +402,34 @@ pub(super) fn require_windows(node: &Node, holds: bool) -> Result<(), Unsupporte
         "its windows are larger than the kernels can count ({MAX_EXTENT} along an axis), or one of them lies in the padding altogether"
     );
     Err(Unsupported::new(node, why).with_remedy("use smaller windows or less padding"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::graph::Argument;
+    use crate::testing::GraphBuilder;
+    use cortado_contract::ops::Operator;
+    use cortado_contract::{Cpu, Target};
+
+    /// ExecuTorch's Helium kernel takes 124 channels at a time and looks at the bias pointer only for the first of them.
+    #[test]
+    fn an_average_over_many_channels_has_a_bias() {
+        for (channels, has_bias) in [(8, false), (124, false), (125, true)] {
+            let mut builder = GraphBuilder::default();
+            let image = builder.int8_input("image", &[1, channels, 4, 4], 0.1, 0);
+            let out = builder.int8("out", &[1, channels, 2, 2], 0.3, 5);
+            for id in [image, out] {
+                builder.0.values[id.0].dim_order = vec![0, 2, 3, 1];
+            }
+            let window = ("kernel_size", Argument::Ints(vec![2, 2]));
+            builder.node("aten.avg_pool2d.default", &[image], &[window], out);
+            builder.0.outputs.push(out);
+            let program = crate::lower::lower(&builder.0, Target::new(Cpu::M55)).unwrap();
+            let [call] = &program.calls[..] else { panic!("one call: {:?}", program.calls) };
+            let Operator::QuantizedDepthwiseConv2d(convolution) = &call.operator else {
+                panic!("{:?}", call.operator)
+            };
+            assert_eq!(convolution.bias.is_some(), has_bias, "{channels}");
+        }
+    }
 }

@@ -310,7 +310,7 @@ impl fmt::Display for LayoutMismatch {
         }
         write!(
             f,
-            "; compile it for the {kernels} target, or load it with the adapting layout policy"
+            "; compile or retarget it for the {kernels} target, or load it with the adapting layout policy"
         )
     }
 }

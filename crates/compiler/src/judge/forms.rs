@@ -3,7 +3,7 @@
 use crate::lift::Lifted;
 use crate::lowered::{Lowered, LoweredDomain};
 use crate::retarget::{Layer, int32s, shares};
-use cortado_contract::ops::{Operator, Rules};
+use cortado_contract::ops::Operator;
 use cortado_contract::{ConstantForm, Isa};
 use serde::Serialize;
 
@@ -149,10 +149,4 @@ fn agreement(program: &Lowered, layer: &Layer<'_>) -> Option<Result<(), Disagree
 pub(super) fn terms_agree(program: &Lowered, operator: &Operator<LoweredDomain>) -> bool {
     let agree = Layer::of(operator).and_then(|layer| agreement(program, &layer));
     matches!(agree, Some(Ok(())))
-}
-
-/// The form of a program's linear layers: that of its stamp, else that of its first layer, `None` without any.
-pub fn program_form(lifted: &Lifted) -> Option<ConstantForm> {
-    let first = || lifted.program.calls.iter().find_map(|call| call.operator.constant_form());
-    lifted.stamp.map(|stamp| stamp.constant_form).or_else(first)
 }

@@ -18,7 +18,7 @@ use crate::plan::operands;
 use crate::retarget::{Layer, int32s, shares};
 use cortado_contract::Isa;
 use cortado_contract::ops::quantized_conv2d::{ConvShape, Plane};
-use cortado_contract::ops::{Operator, OperatorKind, Rules, is_result};
+use cortado_contract::ops::{Operator, Rules, is_result};
 use cortado_contract::quant::{Activation, OutputOffset, Requantize};
 use cortado_contract::value::TensorMeta;
 use serde::Serialize;
@@ -563,9 +563,4 @@ fn wrong(why: String) -> Effect {
 
 fn error(why: String) -> Effect {
     (Outcome::ErrorAtExecute, why)
-}
-
-/// Whether ExecuTorch's Cortex-M backend has an operator; others come from its portable library and must be linked.
-pub fn is_cortex_m(kind: OperatorKind) -> bool {
-    kind.name().starts_with("cortex_m::")
 }

@@ -174,13 +174,16 @@ fn run_samples(
             outputs.write_all(output).map_err(|error| failed("outputs", error))?;
         }
     }
+    let (lent_in, lent_out) = lent.split_at_mut(lent_inputs);
+    let mut read: [&[u8]; MAX_REGIONS] = Default::default();
+    read.iter_mut().zip(&*lent_in).for_each(|(read, lent)| *read = lent);
+    let read = read.get(..lent_inputs).unwrap_or(&[]);
+    let written = lent_out.get_mut(..lent_count - lent_inputs).unwrap_or(&mut []);
     if arguments.value("stack") == Some("operators") {
-        let (lent_in, lent_out) = lent.split_at_mut(lent_inputs);
-        let mut read: [&[u8]; MAX_REGIONS] = Default::default();
-        read.iter_mut().zip(&*lent_in).for_each(|(read, lent)| *read = lent);
-        let read = read.get(..lent_inputs).unwrap_or(&[]);
-        let written = lent_out.get_mut(..lent_count - lent_inputs).unwrap_or(&mut []);
         print_stack_of_calls(method, read, written)?;
+    }
+    if arguments.value("instructions") == Some("operators") {
+        print_instructions_of_calls(method, read, written)?;
     }
     println!("samples={samples}");
     println!("instructions={}", total / samples as u64);
@@ -198,11 +201,7 @@ fn print_stack_of_calls(
     read: &[&[u8]],
     written: &mut [&mut [u8]],
 ) -> Result<(), Reported> {
-    for index in 0..method.input_count() {
-        if !method.is_input_lent(index) {
-            method.fill_input_bytes(index).map_err(|error| failed("input", error))?;
-        }
-    }
+    keep_inputs(method)?;
     let used_before = stack::repaint();
     let outcome = method.execute_observed(read, written, |step| {
         let used = stack::high_water_bytes().saturating_sub(used_before);
@@ -210,6 +209,33 @@ fn print_stack_of_calls(
         stack::repaint();
     });
     outcome.map_err(|error| failed("execute", error))
+}
+
+/// Executes once more, on whatever the inputs hold, and prints how many instructions each call takes.
+#[inline(never)]
+fn print_instructions_of_calls(
+    method: &mut Method<'_, Native>,
+    read: &[&[u8]],
+    written: &mut [&mut [u8]],
+) -> Result<(), Reported> {
+    keep_inputs(method)?;
+    let mut counter = Counter::start();
+    let outcome = method.execute_observed(read, written, |step| {
+        let instructions = counter.elapsed();
+        println!("instructions.{}={instructions}", step.operator.name());
+        counter = Counter::start();
+    });
+    outcome.map_err(|error| failed("execute", error))
+}
+
+/// Counts the inputs as set, to what they hold.
+fn keep_inputs(method: &mut Method<'_, Native>) -> Result<(), Reported> {
+    for index in 0..method.input_count() {
+        if !method.is_input_lent(index) {
+            method.fill_input_bytes(index).map_err(|error| failed("input", error))?;
+        }
+    }
+    Ok(())
 }
 
 fn failed(what: &str, error: impl core::fmt::Display) -> Reported {

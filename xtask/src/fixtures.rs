@@ -65,6 +65,7 @@ impl Ready {
             requirements: self.requirements,
             policy,
             stack_of_calls: false,
+            instructions_of_calls: false,
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Rewrite a compiled program (.pte) for another target, whoever made it
     Retarget(RetargetArguments),
+    /// Count the instructions of each operator on an emulated board
+    Profile(ProfileArguments),
     /// Print any stage of a compilation
     Dump(DumpArguments),
 }
@@ -193,6 +195,29 @@ pub(crate) struct RunArguments {
     /// What to do with a program whose constants are in another instruction set's form
     #[arg(long, value_enum, default_value_t = Policy::Refuse)]
     pub(crate) layout: Policy,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Counts are instructions of an emulator, not cycles. The first sample is run.
+
+Example:
+  cortado profile model.pte --target cortex-m55 --inputs samples.npz --json"
+)]
+pub(crate) struct ProfileArguments {
+    /// A compiled program (.pte), or an exported one (.pt2) to compile first
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// The samples, as for `cortado run`
+    #[arg(long, value_name = "NPZ")]
+    pub(crate) inputs: PathBuf,
+    /// What to do with a program whose constants are in another instruction set's form
+    #[arg(long, value_enum, default_value_t = Policy::Refuse)]
+    pub(crate) layout: Policy,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Where a program runs.

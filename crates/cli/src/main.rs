@@ -10,6 +10,7 @@ mod compile;
 mod dump;
 mod failure;
 mod model;
+mod profile;
 mod retarget;
 mod run;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Retarget(arguments) => retarget::retarget(&arguments),
+        Command::Profile(arguments) => profile::profile(&arguments),
         Command::Dump(arguments) => dump::dump(&arguments),
     };
     match outcome {

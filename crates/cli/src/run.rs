@@ -1,6 +1,6 @@
 //! `cortado run`.
 
-use crate::arguments::{Place, RunArguments};
+use crate::arguments::{Place, RunArguments, TargetArguments};
 use crate::failure::Failure;
 use crate::model::{self, Model};
 use cortado_compiler::judge::forms::contradictions;
@@ -17,8 +17,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
-    let (file, target) = program(arguments)?;
-    let samples = samples(arguments, &file)?;
+    let (file, target) = program(&arguments.model, &arguments.target)?;
+    let samples = samples(&arguments.model, &arguments.inputs, &file)?;
     let policy = arguments.layout.into();
     let outputs = match arguments.on {
         Place::Host => run_on_host(arguments, &file, target, &samples, policy)?,
@@ -30,20 +30,23 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
 }
 
 /// The compiled program and the target that it runs on.
-fn program(arguments: &RunArguments) -> Result<(AlignedBytes, Target), Failure> {
-    let asked = arguments.target.target()?;
-    match model::read(&arguments.model)? {
+pub(crate) fn program(
+    path: &Path,
+    target: &TargetArguments,
+) -> Result<(AlignedBytes, Target), Failure> {
+    let asked = target.target()?;
+    match model::read(path)? {
         Model::Exported(exported) => {
-            let target = asked.ok_or_else(|| model::target_missing(&arguments.model))?;
-            let compiled = model::compiled(&arguments.model, &exported, target)?;
+            let target = asked.ok_or_else(|| model::target_missing(path))?;
+            let compiled = model::compiled(path, &exported, target)?;
             Ok((AlignedBytes::copy_of(&compiled.pte), target))
         }
         Model::Compiled(bytes) => {
-            refuse_contradictions(&arguments.model, &bytes)?;
+            refuse_contradictions(path, &bytes)?;
             let file = AlignedBytes::copy_of(&bytes);
             let target = match asked {
                 Some(target) => target,
-                None => own_target(&arguments.model, &file)?,
+                None => own_target(path, &file)?,
             };
             Ok((file, target))
         }
@@ -87,15 +90,19 @@ fn input_names(file: &AlignedBytes) -> Vec<String> {
 }
 
 /// The samples, held against the program's inputs.
-fn samples(arguments: &RunArguments, file: &AlignedBytes) -> Result<Samples, Failure> {
-    let boundary = local::boundary(file).map_err(|error| Failure::load(&arguments.model, error))?;
-    let archive = Archive::open(&arguments.inputs).map_err(|error| match error {
+pub(crate) fn samples(
+    model: &Path,
+    inputs: &Path,
+    file: &AlignedBytes,
+) -> Result<Samples, Failure> {
+    let boundary = local::boundary(file).map_err(|error| Failure::load(model, error))?;
+    let archive = Archive::open(inputs).map_err(|error| match error {
         // This one names the file itself.
         cortado_npz::Error::File(error) => Failure::new(error),
-        error => Failure::at(&arguments.inputs, error),
+        error => Failure::at(inputs, error),
     })?;
     Samples::take(&archive, &input_names(file), &boundary.inputs)
-        .map_err(|error| Failure::at(&arguments.inputs, &error).help(error.help()))
+        .map_err(|error| Failure::at(inputs, &error).help(error.help()))
 }
 
 fn run_on_host(
@@ -121,7 +128,26 @@ fn run_on_board(
     samples: &Samples,
     policy: LayoutPolicy,
 ) -> Result<Outputs, Failure> {
-    let path = &arguments.model;
+    let (board, run) = on_board(&arguments.model, file, target, samples, policy, false)?;
+    let BoardRun { outputs, measured } = run;
+    eprintln!(
+        "{board}: {} instructions per sample, {} to load, {} bytes of stack",
+        measured.instructions,
+        measured.load_instructions,
+        measured.load_stack_bytes.max(measured.execute_stack_bytes)
+    );
+    Ok(outputs)
+}
+
+/// Runs a program on the board for its target, and says which one that is.
+pub(crate) fn on_board(
+    path: &Path,
+    file: &AlignedBytes,
+    target: Target,
+    samples: &Samples,
+    policy: LayoutPolicy,
+    instructions_of_calls: bool,
+) -> Result<(&'static str, BoardRun), Failure> {
     let load_failure = |error| Failure::load(path, error);
     let boundary = local::boundary(file).map_err(load_failure)?;
     let requirements = Program::parse(file.as_ref()).and_then(|program| program.requirements());
@@ -142,21 +168,19 @@ fn run_on_board(
     let image = tools
         .build(board, target.isa(), board.profile(Content::Runner), Content::Runner)
         .map_err(Failure::new)?;
-    let program =
-        BoardProgram { file, boundary: &boundary, requirements, policy, stack_of_calls: false };
+    let program = BoardProgram {
+        file,
+        boundary: &boundary,
+        requirements,
+        policy,
+        stack_of_calls: false,
+        instructions_of_calls,
+    };
     let outcome = tools.run_program(&image, &program, samples);
     wait.finish_and_clear();
     let run = outcome.map_err(|error| Failure::at(path, error))?;
-    let BoardRun { outputs, measured } =
-        run.map_err(|refusal| Failure::at(path, refusal.message))?;
-    eprintln!(
-        "{}: {} instructions per sample, {} to load, {} bytes of stack",
-        board.name,
-        measured.instructions,
-        measured.load_instructions,
-        measured.load_stack_bytes.max(measured.execute_stack_bytes)
-    );
-    Ok(outputs)
+    let run = run.map_err(|refusal| Failure::at(path, refusal.message))?;
+    Ok((board.name, run))
 }
 
 /// A bar over samples; hidden where standard error is no terminal.

@@ -24,6 +24,8 @@ pub struct BoardProgram<'a> {
     pub policy: LayoutPolicy,
     /// Whether to execute once more to see how much stack each call takes.
     pub stack_of_calls: bool,
+    /// Whether to execute once more to count the instructions of each call.
+    pub instructions_of_calls: bool,
 }
 
 /// What a run on a board gave.
@@ -48,6 +50,8 @@ pub struct Measured {
     pub execute_stack_bytes: u64,
     /// Operator by operator, the stack that each call used, in bytes, if [`BoardProgram::stack_of_calls`] asked for it.
     pub call_stack_bytes: Vec<(String, u64)>,
+    /// Operator by operator, the instructions of each call, if [`BoardProgram::instructions_of_calls`] asked for it.
+    pub call_instructions: Vec<(String, u64)>,
 }
 
 /// Why the image did not run the program.
@@ -114,6 +118,9 @@ impl Tools {
         if program.stack_of_calls {
             arguments.push("stack=operators");
         }
+        if program.instructions_of_calls {
+            arguments.push("instructions=operators");
+        }
         let output = self.run(
             image,
             &Run {
@@ -149,16 +156,19 @@ impl Measured {
         let lines: HashMap<&str, &str> =
             text.lines().filter_map(|line| line.split_once('=')).collect();
         let number = |key: &str| lines.get(key).and_then(|value| value.parse().ok()).unwrap_or(0);
+        let calls = |prefix: &str| {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(prefix)?.split_once('='));
+            lines
+                .filter_map(|(operator, number)| Some((operator.to_owned(), number.parse().ok()?)))
+                .collect()
+        };
         Measured {
             load_instructions: number("load_instructions"),
             instructions: number("instructions"),
             load_stack_bytes: number("load_stack_bytes"),
             execute_stack_bytes: number("execute_stack_bytes"),
-            call_stack_bytes: text
-                .lines()
-                .filter_map(|line| line.strip_prefix("stack.")?.split_once('='))
-                .filter_map(|(operator, bytes)| Some((operator.to_owned(), bytes.parse().ok()?)))
-                .collect(),
+            call_stack_bytes: calls("stack."),
+            call_instructions: calls("instructions."),
         }
     }
 }

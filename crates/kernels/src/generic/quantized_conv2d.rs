@@ -57,7 +57,8 @@ pub fn conv_s8<M: Micro>(
                 // The last four channels overlap those before rather than being less than four.
                 first = first.min(end - 4);
                 let count = CHANNELS_MAX.min(end - first);
-                image.convolve::<M>(first, count, out)?;
+                let weights = weights.get(first * depth..)?.get(..count * depth)?;
+                image.convolve::<M>(weights, first, count, out)?;
                 first += count;
             }
         }
@@ -68,6 +69,42 @@ pub fn conv_s8<M: Micro>(
     }
     Some(())
 }
+
+/// Computes a convolution of a single input channel whose weights stand tap by tap instead of channel by channel, as depthwise
+/// convolutions have them: they are turned around, some channels at a time.
+///
+/// `None` when a slice is shorter than the extents say, or there are less than four channels or more than [`TURNED_BYTES`]` / 4` taps.
+pub(super) fn convolve_turned<M: Micro>(
+    shape: &ConvShape,
+    params: &ConvParams<'_>,
+    input: &[i8],
+    weights: &[i8],
+    batch: usize,
+    out: &mut [i8],
+) -> Option<()> {
+    let ConvShape { kernel, out_channels, .. } = *shape;
+    let (taps, last) = (kernel.area(), out_channels.checked_sub(4)?);
+    let at_a_time = CHANNELS_MAX.min(TURNED_BYTES.checked_div(taps)? / 4 * 4);
+    let image = Image { shape, params, input, weights, batch, group: 0 };
+    let mut turned = [0; TURNED_BYTES];
+    let mut first = 0;
+    while first < out_channels && at_a_time > 0 {
+        // The last four channels overlap those before rather than being less than four.
+        first = first.min(last);
+        let count = at_a_time.min(out_channels - first);
+        let turned = turned.get_mut(..count * taps)?;
+        for (channel, row) in (first..).zip(turned.chunks_exact_mut(taps)) {
+            let column = weights.get(channel..)?.iter().step_by(out_channels);
+            row.iter_mut().zip(column).for_each(|(turned, weight)| *turned = *weight);
+        }
+        image.convolve::<M>(turned, first, count, out)?;
+        first += count;
+    }
+    (at_a_time > 0).then_some(())
+}
+
+/// The buffer for weights that are turned around.
+pub(super) const TURNED_BYTES: usize = 1024;
 
 /// The channels whose constants are kept at a time.
 const CHANNELS_MAX: usize = 64;
@@ -89,11 +126,16 @@ struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// Computes `count` output channels from `first` on, four and more, at most [`CHANNELS_MAX`].
-    fn convolve<M: Micro>(&self, first: usize, count: usize, out: &mut [i8]) -> Option<()> {
+    /// Computes `count` output channels from `first` on, four and more, at most [`CHANNELS_MAX`], with just their weights.
+    fn convolve<M: Micro>(
+        &self,
+        weights: &[i8],
+        first: usize,
+        count: usize,
+        out: &mut [i8],
+    ) -> Option<()> {
         let ConvShape { input, output, in_channels, out_channels, .. } = *self.shape;
         let depth = self.shape.kernel_size();
-        let weights = self.weights.get(first * depth..)?.get(..count * depth)?;
         let mut whole = [0; CHANNELS_MAX];
         let whole = whole.get_mut(..count)?;
         for (index, whole) in whole.iter_mut().enumerate() {

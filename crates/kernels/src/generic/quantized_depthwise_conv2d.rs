@@ -11,10 +11,11 @@
 //!    one, no loop has a condition.
 //! 2. A block's constants stay in registers or close by. Channels lie next to each other in memory, in the input as in the weights.
 //!
-//! Where one input channel feeds several output channels, four of them are done at a time.
+//! A single input channel is convolved as any image, with the weights turned around. Where several input channels feed several output
+//! channels each, four of them are done at a time.
 
 use super::convolution::{self, axes};
-use super::quantized_conv2d::Channels;
+use super::quantized_conv2d::{Channels, TURNED_BYTES, convolve_turned};
 use super::taps::Taps;
 use crate::memory::Memory;
 use crate::micro::{Micro, Window};
@@ -46,10 +47,17 @@ pub fn depthwise_conv_s8<M: Micro>(
     if multiplier == 0 || multiplier * in_channels != out_channels {
         return None;
     }
+    let is_turned = in_channels == 1
+        && (4..).contains(&out_channels)
+        && (1..=TURNED_BYTES / 4).contains(&shape.kernel.area());
     for batch in 0..batches {
         let image = Image { shape, params, input, weights, batch, multiplier };
         if multiplier == 1 {
             image.convolve_alike::<M>(out)?;
+            continue;
+        }
+        if is_turned {
+            convolve_turned::<M>(shape, params, input, weights, batch, out)?;
             continue;
         }
         let mut first = 0;
@@ -60,7 +68,7 @@ pub fn depthwise_conv_s8<M: Micro>(
             };
         }
     }
-    if multiplier == 1 && params.activation != Activation::INT8 {
+    if (multiplier == 1 || is_turned) && params.activation != Activation::INT8 {
         let count = batches * shape.output.area() * out_channels;
         M::clamp(out.get_mut(..count)?, params.activation);
     }

@@ -74,6 +74,7 @@ pub fn conv_s8<M: Micro>(
 /// convolutions have them: they are turned around, some channels at a time.
 ///
 /// `None` when a slice is shorter than the extents say, or there are less than four channels or more than [`TURNED_BYTES`]` / 4` taps.
+#[inline(never)]
 pub(super) fn convolve_turned<M: Micro>(
     shape: &ConvShape,
     params: &ConvParams<'_>,
@@ -127,6 +128,9 @@ struct Image<'a> {
 
 impl Image<'_> {
     /// Computes `count` output channels from `first` on, four and more, at most [`CHANNELS_MAX`], with just their weights.
+    ///
+    /// Never inlined: the buffer for windows is on the stack only while it is needed.
+    #[inline(never)]
     fn convolve<M: Micro>(
         &self,
         weights: &[i8],

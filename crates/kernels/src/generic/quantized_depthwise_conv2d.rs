@@ -87,6 +87,7 @@ struct Image<'a> {
 
 impl Image<'_> {
     /// Computes all channels, each from the one of the same number, by rectangles of windows with the same taps.
+    #[inline(never)]
     fn convolve_alike<M: Micro>(&self, out: &mut [i8]) -> Option<()> {
         let ConvShape { output, .. } = *self.shape;
         let (rows, columns) = axes(self.shape);
@@ -153,6 +154,7 @@ impl Image<'_> {
     }
 
     /// Computes the output channels from `first` on and returns their number.
+    #[inline(never)]
     fn convolve<M: Micro, const CHANNELS: usize>(
         &self,
         first: usize,

@@ -51,6 +51,57 @@ pub(super) fn sweep(
     });
 }
 
+/// A geometry at the edges of the loops that instruction sets have: input, channels, kernel, output channels, stride, padding.
+#[derive(Clone, Copy)]
+pub(super) struct Edge(
+    pub(super) (usize, usize),
+    pub(super) usize,
+    pub(super) (usize, usize),
+    pub(super) usize,
+    pub(super) usize,
+    pub(super) usize,
+);
+
+/// Runs a kernel on these geometries, each of them with several parameters.
+pub(super) fn sweep_edges(
+    workspace: &mut Workspace<'_>,
+    suite: &mut Suite,
+    operator: &'static str,
+    kind: Kind,
+    edges: impl Iterator<Item = Edge>,
+    (kernel, reference): (Kernel, Reference),
+) {
+    let mut seed = 1;
+    for Edge((height, width), in_channels, (rows, columns), out_channels, stride, padding) in edges
+    {
+        let outputs = |input: usize, taps: usize| (input + 2 * padding - taps) / stride + 1;
+        let shape = ConvShape {
+            batches: 1,
+            input: Plane { height, width },
+            in_channels,
+            output: Plane { height: outputs(height, rows), width: outputs(width, columns) },
+            out_channels,
+            kernel: Plane { height: rows, width: columns },
+            group_channels: if kind == Kind::Depthwise { 1 } else { in_channels },
+            stride: Plane::square(stride),
+            padding: Plane::square(padding),
+            dilation: Plane::square(1),
+        };
+        for _ in 0..2 {
+            let mut random = Random::new(seed);
+            let what = case(workspace, &mut random, seed, &shape, kernel, reference);
+            suite.record(what.map(|what| Failure {
+                operator,
+                case: "edge",
+                seed,
+                shape: [in_channels, out_channels, shape.kernel.area(), shape.output.area()],
+                what,
+            }));
+            seed += 1;
+        }
+    }
+}
+
 /// Runs cases of a kernel that takes packed 4-bit weights.
 pub(super) fn sweep_packed(
     workspace: &mut Workspace<'_>,

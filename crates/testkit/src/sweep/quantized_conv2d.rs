@@ -1,6 +1,6 @@
 //! Convolutions, dense and grouped; those over packed weights and over 16-bit activations with them.
 
-use super::convolution::{Kind, sweep, sweep_packed, sweep_wide};
+use super::convolution::{Edge, Kind, sweep, sweep_edges, sweep_packed, sweep_wide};
 use crate::suite::Suite;
 use crate::workspace::Workspace;
 use cortado_contract::ops::quantized_conv2d::{reference, reference_s16};
@@ -13,6 +13,29 @@ use cortado_kernels::generic::quantized_conv2d::conv_s8;
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
     let operator = "cortex_m::quantized_conv2d";
     sweep(workspace, suite, operator, Kind::Grouped, conv_s8::<M>, reference);
+    let kernels = (conv_s8::<M> as _, reference as _);
+    sweep_edges(workspace, suite, operator, Kind::Grouped, edges(), kernels);
     sweep_packed(workspace, suite, operator, Kind::Grouped, conv_s4::<M>, reference);
     sweep_wide(workspace, suite, operator, Kind::Grouped, conv_s16, reference_s16);
+}
+
+/// Windows of every number that loops take at a time; depths around sixteens, around eight sixteens and twice that, and around the
+/// depths up to which windows are widened or gathered; channels around fours and beyond the block whose constants are kept.
+fn edges() -> impl Iterator<Item = Edge> {
+    const DEPTHS: &[usize] = &[15, 16, 17, 31, 32, 127, 128, 129, 144, 150, 256, 257, 272, 290];
+    let pointwise = DEPTHS.iter().flat_map(|depth| {
+        [1, 2, 3, 4, 5, 7].map(|pixels| Edge((1, pixels), *depth, (1, 1), 4 + pixels % 5, 1, 0))
+    });
+    let others = [
+        Edge((1, 2), 577, (1, 1), 4, 1, 0),
+        Edge((1, 3), 580, (1, 1), 4, 1, 0),
+        Edge((4, 4), 64, (3, 3), 4, 1, 1),
+        Edge((3, 5), 48, (3, 3), 5, 2, 1),
+        Edge((4, 4), 110, (4, 4), 1, 1, 0),
+        Edge((2, 2), 3, (1, 1), 64, 1, 0),
+        Edge((2, 2), 3, (1, 1), 66, 1, 0),
+        Edge((3, 3), 2, (2, 2), 70, 1, 1),
+        Edge((20, 6), 1, (10, 4), 9, 2, 1),
+    ];
+    pointwise.chain(others)
 }

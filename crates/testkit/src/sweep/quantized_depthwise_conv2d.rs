@@ -1,6 +1,6 @@
 //! Depthwise convolutions; those over packed weights and over 16-bit activations with them.
 
-use super::convolution::{Kind, sweep, sweep_packed, sweep_wide};
+use super::convolution::{Edge, Kind, sweep, sweep_edges, sweep_packed, sweep_wide};
 use crate::suite::Suite;
 use crate::workspace::Workspace;
 use cortado_contract::ops::quantized_depthwise_conv2d::{reference, reference_s16};
@@ -13,6 +13,29 @@ use cortado_kernels::generic::quantized_depthwise_conv2d::depthwise_conv_s8;
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
     let operator = "cortex_m::quantized_depthwise_conv2d";
     sweep(workspace, suite, operator, Kind::Depthwise, depthwise_conv_s8::<M>, reference);
+    let kernels = (depthwise_conv_s8::<M> as _, reference as _);
+    sweep_edges(workspace, suite, operator, Kind::Depthwise, edges(), kernels);
     sweep_packed(workspace, suite, operator, Kind::Depthwise, depthwise_conv_s4, reference);
     sweep_wide(workspace, suite, operator, Kind::Depthwise, depthwise_conv_s16, reference_s16);
+}
+
+/// Channels around fours and sixteens, with frames on all sides; more taps than the loops' copies hold; and a single input channel that
+/// feeds few, many and too many output channels for one buffer of turned weights.
+fn edges() -> impl Iterator<Item = Edge> {
+    const CHANNELS: &[usize] = &[3, 4, 5, 7, 8, 15, 16, 17, 19, 31, 32, 33, 47];
+    let framed = CHANNELS.iter().flat_map(|channels| {
+        let edge = |stride| Edge((5, 4), *channels, (3, 3), *channels, stride, 1);
+        [edge(1), edge(2)]
+    });
+    let others = [
+        Edge((6, 7), 8, (5, 7), 8, 1, 2),
+        Edge((10, 9), 16, (9, 8), 16, 1, 0),
+        Edge((10, 9), 4, (9, 8), 4, 1, 1),
+        Edge((3, 4), 1, (3, 3), 3, 1, 1),
+        Edge((3, 4), 1, (3, 3), 4, 1, 1),
+        Edge((3, 4), 1, (3, 3), 66, 1, 1),
+        Edge((12, 6), 1, (10, 4), 30, 2, 1),
+        Edge((18, 18), 1, (17, 16), 4, 1, 0),
+    ];
+    framed.chain(others)
 }

@@ -14,6 +14,29 @@ use cortado_kernels::generic::quantized_linear::linear_s8;
 const IN_FEATURES: &[usize] = &[0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 48, 67];
 const OUT_FEATURES: &[usize] = &[1, 2, 3, 4, 5, 7, 8, 9, 12];
 const ROWS: &[usize] = &[0, 1, 2, 3];
+/// Rows, inputs and outputs around eight sixteens and twice that, around the inputs that are widened in small and in large buffers, and
+/// around the block of features whose sums are kept.
+const EDGES: &[(usize, usize, usize)] = &[
+    (1, 127, 4),
+    (2, 128, 8),
+    (1, 129, 7),
+    (1, 143, 4),
+    (1, 144, 5),
+    (2, 160, 4),
+    (1, 255, 4),
+    (1, 256, 9),
+    (1, 257, 4),
+    (1, 272, 4),
+    (1, 300, 8),
+    (1, 1023, 4),
+    (1, 1024, 4),
+    (1, 1030, 4),
+    (3, 5, 63),
+    (2, 7, 64),
+    (2, 8, 65),
+    (1, 16, 68),
+    (2, 20, 132),
+];
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
@@ -27,23 +50,24 @@ pub(super) fn sweep<M: Micro>(
     operator: &'static str,
     per_channel: bool,
 ) {
-    let mut seed = 1;
-    for &rows in ROWS {
-        for &in_features in IN_FEATURES {
-            for &out_features in OUT_FEATURES {
-                let shape = LinearShape { rows, in_features, out_features };
-                for is_kernel_sum in [false, true] {
-                    let what = case::<M>(workspace, shape, seed, is_kernel_sum, per_channel);
-                    suite.record(what.map(|what| Failure {
-                        operator,
-                        case: if is_kernel_sum { "kernel_sum" } else { "bias" },
-                        seed,
-                        shape: [rows, in_features, out_features, 0],
-                        what,
-                    }));
-                    seed += 1;
-                }
-            }
+    let around = |rows: &'static usize| {
+        IN_FEATURES.iter().flat_map(move |in_features| {
+            OUT_FEATURES.iter().map(move |out_features| (*rows, *in_features, *out_features))
+        })
+    };
+    let shapes = ROWS.iter().flat_map(around).chain(EDGES.iter().copied());
+    for (index, (rows, in_features, out_features)) in shapes.enumerate() {
+        let shape = LinearShape { rows, in_features, out_features };
+        for (form, is_kernel_sum) in [false, true].into_iter().enumerate() {
+            let seed = (1 + 2 * index + form) as u32;
+            let what = case::<M>(workspace, shape, seed, is_kernel_sum, per_channel);
+            suite.record(what.map(|what| Failure {
+                operator,
+                case: if is_kernel_sum { "kernel_sum" } else { "bias" },
+                seed,
+                shape: [rows, in_features, out_features, 0],
+                what,
+            }));
         }
     }
 }

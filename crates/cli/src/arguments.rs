@@ -98,12 +98,24 @@ pub(crate) struct MemoryArguments {
     /// Spread the arena over banks of memory, the fastest first, such as dtcm=128K,sram=512K
     #[arg(long, value_name = "NAME=BYTES", value_delimiter = ',', value_parser = parse_bank)]
     pub(crate) memory: Vec<Bank>,
+    /// Which numbers the program takes and gives: with int8 their conversion is the caller's, wherever it can be
+    #[arg(long, value_enum, default_value_t = Io::Model)]
+    pub(crate) io: Io,
     /// Leave inputs or outputs in memory of the caller's, who lends it for each execution
     #[arg(long, value_enum, value_name = "SIDE", value_delimiter = ',')]
     pub(crate) lend: Vec<Side>,
     /// Roughly how long to search for a better memory plan; the plan is the same on any machine
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = parse_seconds)]
     pub(crate) plan_seconds: f64,
+}
+
+/// Which numbers a program takes and gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Io {
+    /// Those of the model
+    Model,
+    /// The integers behind them; the report, the module and check say their scales and zero points
+    Int8,
 }
 
 /// A side of a program.
@@ -133,6 +145,7 @@ impl MemoryArguments {
             )));
         }
         Ok(PlanOptions {
+            int8_border: self.io == Io::Int8,
             banks: self.memory.clone(),
             lend_inputs: self.lend.contains(&Side::Inputs),
             lend_outputs: self.lend.contains(&Side::Outputs),

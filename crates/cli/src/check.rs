@@ -12,7 +12,7 @@ use cortado_compiler::judge::scratch::Scratch;
 use cortado_compiler::judge::upstream::{Outcome, Verdict, verdict};
 use cortado_compiler::judge::{broken_rules, harmful_overlaps, suits};
 use cortado_compiler::lift::{Lifted, lift};
-use cortado_compiler::lowered::{Buffer, BufferId};
+use cortado_compiler::lowered::{Affine, Buffer, BufferId};
 use cortado_compiler::plan::PlanOptions;
 use cortado_contract::ops::{OperatorKind, Rules};
 use cortado_contract::{Isa, Target};
@@ -66,6 +66,10 @@ struct Boundary {
     shape: Vec<usize>,
     /// The axes in memory order, outermost first; `null` where the program cannot be read to its end.
     dim_order: Option<Vec<u8>>,
+    /// What its integers stand for, where the file says so: `real = scale · (integer − zero_point)`.
+    scale: Option<f64>,
+    /// See `scale`.
+    zero_point: Option<i32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -226,11 +230,19 @@ impl Findings {
             instruction.constant_term = Term::of(&call.operator);
             instruction.scratch = Scratch::of(&call.operator).map(ScratchSizes::from);
         }
-        let boundary = |ids: &[BufferId]| {
-            ids.iter().map(|id| Boundary::from(lifted.program.buffer(*id))).collect()
+        let boundary = |ids: &[BufferId], affines: &[Option<Affine>]| {
+            let tensor = |(index, id): (usize, &BufferId)| {
+                let affine = affines.get(index).copied().flatten();
+                Boundary {
+                    scale: affine.map(|affine| affine.scale),
+                    zero_point: affine.map(|affine| affine.zero_point),
+                    ..Boundary::from(lifted.program.buffer(*id))
+                }
+            };
+            ids.iter().enumerate().map(tensor).collect()
         };
-        self.inputs = boundary(&lifted.program.inputs);
-        self.outputs = boundary(&lifted.program.outputs);
+        self.inputs = boundary(&lifted.program.inputs, &lifted.program.input_affines);
+        self.outputs = boundary(&lifted.program.outputs, &lifted.program.output_affines);
         self.suits =
             Isa::ALL.into_iter().filter(|isa| suits(lifted, *isa)).map(Isa::name).collect();
         self.contradictions = contradictions(lifted);
@@ -320,7 +332,13 @@ impl From<Scratch> for ScratchSizes {
 
 impl From<&Signature> for Boundary {
     fn from(signature: &Signature) -> Self {
-        Boundary { dtype: signature.dtype.name(), shape: signature.shape.clone(), dim_order: None }
+        Boundary {
+            dtype: signature.dtype.name(),
+            shape: signature.shape.clone(),
+            dim_order: None,
+            scale: None,
+            zero_point: None,
+        }
     }
 }
 
@@ -330,6 +348,8 @@ impl From<&Buffer> for Boundary {
             dtype: buffer.dtype.name(),
             shape: buffer.shape.iter().map(|extent| *extent as usize).collect(),
             dim_order: Some(buffer.dim_order.clone()),
+            scale: None,
+            zero_point: None,
         }
     }
 }

@@ -111,6 +111,14 @@ fn summarize(output: &str, compiled: &Compiled, report: &Report) {
     if !report.memory.lent.is_empty() {
         eprintln!("  lent           {}", report.memory.lent.join(", "));
     }
+    for (side, tensors) in [("input", &report.inputs), ("output", &report.outputs)] {
+        for tensor in tensors {
+            if let (Some(scale), Some(zero_point)) = (tensor.scale, tensor.zero_point) {
+                let name = &tensor.name;
+                eprintln!("  {side:<14} {name} is int8, scale {scale}, zero point {zero_point}");
+            }
+        }
+    }
     eprintln!("  method state   {state_bytes} bytes");
     match &report.stack {
         Some(StackBound { bytes, board, .. }) => {

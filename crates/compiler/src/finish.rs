@@ -87,7 +87,8 @@ pub fn canonical(program: &Lowered) -> Lowered {
         });
     }
     let outputs = program.outputs.iter().map(|id| canon.buffer(*id)).collect();
-    Lowered { inputs, outputs, ..canon.to }
+    let Lowered { input_affines, output_affines, .. } = program.clone();
+    Lowered { inputs, outputs, input_affines, output_affines, ..canon.to }
 }
 
 /// What tells tensors of one storage apart.

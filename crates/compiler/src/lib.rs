@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod allocate;
+pub mod border;
 pub mod dump;
 pub mod emit;
 pub mod error;
@@ -90,7 +91,10 @@ pub fn compile_with(
             verify::verify(graph)
         );
     })?;
-    let lowered = lower::lower(&graph, target)?;
+    let mut lowered = lower::lower(&graph, target)?;
+    if options.int8_border {
+        border::drop_conversions(&mut lowered);
+    }
     let finish::Finished { lowered: scheduled, plan, pte } =
         finish::finish(&lowered, target, options)?;
     Ok(Compiled { target, graph, lowered, scheduled, plan, pte })

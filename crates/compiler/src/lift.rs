@@ -13,10 +13,11 @@
 mod arguments;
 mod memory;
 
-use crate::emit::{BANKS_KEY, INPUT_NAMES_KEY};
-use crate::lowered::{BufferId, BufferKind, Call, Lowered};
+use crate::emit::{BANKS_KEY, BORDER_KEY, INPUT_NAMES_KEY};
+use crate::lowered::{Affine, BufferId, BufferKind, Call, Lowered};
 use crate::plan::{Bank, PlanOptions};
 use crate::report::BankReport;
+use cortado_contract::DType;
 use cortado_contract::ops::OperatorKind;
 use cortado_contract::stamp::{self, StampError, TargetStamp};
 use cortado_pte::owned::{Instruction, Plan, Program, Value};
@@ -119,7 +120,7 @@ pub fn lift(file: &[u8]) -> Result<Lifted, LiftError> {
         });
     }
     lifter.outputs()?;
-    let is_other = |key: &str| ![stamp::KEY, INPUT_NAMES_KEY, BANKS_KEY].contains(&key);
+    let is_other = |key: &str| ![stamp::KEY, INPUT_NAMES_KEY, BANKS_KEY, BORDER_KEY].contains(&key);
     let banks = owned.named(BANKS_KEY).map(banks).transpose()?.unwrap_or_default();
     if !banks.is_empty() && banks.len() + 1 != plan.non_const_buffer_sizes.len() {
         return Err(LiftError::Unsupported(format!(
@@ -135,9 +136,45 @@ pub fn lift(file: &[u8]) -> Result<Lifted, LiftError> {
         .collect();
     let planned_bytes =
         plan.non_const_buffer_sizes.iter().map(|size| u64::try_from(*size).unwrap_or(0)).collect();
-    let memory::Lifter { program, places, overlaps, .. } = lifter;
+    let memory::Lifter { mut program, places, overlaps, .. } = lifter;
+    if let Some(data) = owned.named(BORDER_KEY) {
+        border(&mut program, data)?;
+    }
     let named_banks = banks;
     Ok(Lifted { program, stamp, places, planned_bytes, named_banks, overlaps, other_named_data })
+}
+
+/// What integers stand for, in the named data of [`BORDER_KEY`].
+fn border(program: &mut Lowered, data: &[u8]) -> Result<(), LiftError> {
+    let wrong = || {
+        LiftError::Unsupported(
+            "what its inputs and outputs stand for (named data `cortado.border`) cannot be read"
+                .to_owned(),
+        )
+    };
+    program.input_affines = vec![None; program.inputs.len()];
+    program.output_affines = vec![None; program.outputs.len()];
+    for line in std::str::from_utf8(data).map_err(|_| wrong())?.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [side, index, scale, zero_point] = words[..] else { return Err(wrong()) };
+        let (affines, ids) = match side {
+            "input" => (&mut program.input_affines, &program.inputs),
+            "output" => (&mut program.output_affines, &program.outputs),
+            _ => return Err(wrong()),
+        };
+        let index: usize = index.parse().map_err(|_| wrong())?;
+        let affine = Affine {
+            scale: scale.parse().map_err(|_| wrong())?,
+            zero_point: zero_point.parse().map_err(|_| wrong())?,
+        };
+        let is_sound = affine.scale.is_finite() && affine.scale > 0.0;
+        let is_int8 = ids.get(index).is_some_and(|id| program.buffers[id.0].dtype == DType::I8);
+        if !is_sound || !is_int8 || !(-128..=127).contains(&affine.zero_point) {
+            return Err(wrong());
+        }
+        affines[index] = Some(affine);
+    }
+    Ok(())
 }
 
 /// The banks in the named data of [`BANKS_KEY`].

@@ -20,6 +20,19 @@ pub struct Lowered {
     pub inputs: Vec<BufferId>,
     /// The program's outputs.
     pub outputs: Vec<BufferId>,
+    /// By position, what the integers of an input stand for, where its conversion is the caller's. May be shorter than the inputs.
+    pub input_affines: Vec<Option<Affine>>,
+    /// The same of the outputs.
+    pub output_affines: Vec<Option<Affine>>,
+}
+
+/// What the integers of a tensor stand for: `real = scale · (integer − zero_point)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Affine {
+    /// The scale.
+    pub scale: f64,
+    /// The zero point.
+    pub zero_point: i32,
 }
 
 /// A tensor of a lowered program.

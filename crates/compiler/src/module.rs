@@ -143,7 +143,7 @@ fn banks(reports: &[BankReport]) -> Vec<Bank> {
 }
 
 fn write_tensor(out: &mut String, what: &str, prefix: &str, tensor: &TensorReport) -> fmt::Result {
-    let TensorReport { name, dtype, shape, dim_order } = tensor;
+    let TensorReport { name, dtype, shape, dim_order, scale, zero_point } = tensor;
     let count: u64 = shape.iter().map(|extent| u64::from(*extent)).product();
     let element = match *dtype {
         "float32" => "f32",
@@ -165,7 +165,16 @@ fn write_tensor(out: &mut String, what: &str, prefix: &str, tensor: &TensorRepor
         shape.len(),
         dim_order.len(),
         capitalized(&prefix.to_lowercase()),
-    )
+    )?;
+    if let (Some(scale), Some(zero_point)) = (scale, zero_point) {
+        writeln!(
+            out,
+            "/// What the integers of {what} stand for: `real = SCALE · (integer − ZERO_POINT)`.\npub const {prefix}_SCALE: f32 = \
+             {:?};\n/// See [`{prefix}_SCALE`].\npub const {prefix}_ZERO_POINT: i32 = {zero_point};",
+            *scale as f32
+        )?;
+    }
+    Ok(())
 }
 
 fn capitalized(word: &str) -> String {

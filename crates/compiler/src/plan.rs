@@ -50,9 +50,11 @@ pub struct Bank {
     pub capacity_bytes: u64,
 }
 
-/// How memory is planned.
+/// How a program's border and its memory are planned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanOptions {
+    /// Whether inputs and outputs are `int8` where they can be, with conversions left to the caller.
+    pub int8_border: bool,
     /// The banks, the fastest first. None: one arena of whatever size it takes.
     pub banks: Vec<Bank>,
     /// Whether inputs are in the caller's memory, where they can be.
@@ -65,7 +67,13 @@ pub struct PlanOptions {
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        PlanOptions { banks: Vec::new(), lend_inputs: false, lend_outputs: false, seconds: 2.0 }
+        PlanOptions {
+            int8_border: false,
+            banks: Vec::new(),
+            lend_inputs: false,
+            lend_outputs: false,
+            seconds: 2.0,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a compilation made, as numbers; the content of `cortado compile --json`.
 
 use crate::Compiled;
-use crate::lowered::{BufferId, BufferKind, Call, Lowered, LoweredDomain};
+use crate::lowered::{Affine, BufferId, BufferKind, Call, Lowered, LoweredDomain};
 use crate::plan::{ALIGNMENT, MemoryPlan, Placement, operands};
 use crate::stack::{self, StackBound};
 use cortado_contract::ops::{Operator, OperatorKind, Rules};
@@ -178,6 +178,10 @@ pub struct TensorReport {
     pub shape: Vec<u32>,
     /// The axes in memory order, outermost first.
     pub dim_order: Vec<u8>,
+    /// What its integers stand for, where converting them is the caller's: `real = scale · (integer − zero_point)`.
+    pub scale: Option<f64>,
+    /// See `scale`.
+    pub zero_point: Option<i32>,
 }
 
 /// A call of an operator.
@@ -257,8 +261,8 @@ impl Report {
             int8_share,
             float_operators: lowered.calls.iter().filter(|call| call.operator.is_float()).count(),
             float_islands,
-            inputs: tensors(lowered, &lowered.inputs),
-            outputs: tensors(lowered, &lowered.outputs),
+            inputs: tensors(lowered, &lowered.inputs, &lowered.input_affines),
+            outputs: tensors(lowered, &lowered.outputs, &lowered.output_affines),
             operators,
         }
     }
@@ -332,15 +336,18 @@ fn is_float_to_float(operator: &Operator<LoweredDomain>, floats: &[BufferId]) ->
     operator.is_float() || !is_border && floats.len() > 1
 }
 
-fn tensors(program: &Lowered, ids: &[BufferId]) -> Vec<TensorReport> {
-    let report = |id: &BufferId| {
+fn tensors(program: &Lowered, ids: &[BufferId], affines: &[Option<Affine>]) -> Vec<TensorReport> {
+    let report = |(index, id): (usize, &BufferId)| {
+        let affine = affines.get(index).copied().flatten();
         let buffer = program.buffer(*id);
         TensorReport {
             name: buffer.name.clone(),
             dtype: buffer.dtype.name(),
             shape: buffer.shape.clone(),
             dim_order: buffer.dim_order.clone(),
+            scale: affine.map(|affine| affine.scale),
+            zero_point: affine.map(|affine| affine.zero_point),
         }
     };
-    ids.iter().map(report).collect()
+    ids.iter().enumerate().map(report).collect()
 }

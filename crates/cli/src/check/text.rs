@@ -157,13 +157,15 @@ fn write_sizes(out: &mut String, findings: &Findings) -> fmt::Result {
 }
 
 fn boundary(tensor: &Boundary) -> String {
-    let Boundary { dtype, shape, dim_order } = tensor;
-    match dim_order {
-        Some(order) if !order.is_sorted() => {
-            format!("{dtype} {shape:?}, in memory in the order {order:?}")
-        }
-        _ => format!("{dtype} {shape:?}"),
+    let Boundary { dtype, shape, dim_order, scale, zero_point } = tensor;
+    let mut text = format!("{dtype} {shape:?}");
+    if let Some(order) = dim_order.as_ref().filter(|order| !order.is_sorted()) {
+        let _ = write!(text, ", in memory in the order {order:?}");
     }
+    if let (Some(scale), Some(zero_point)) = (scale, zero_point) {
+        let _ = write!(text, ", scale {scale}, zero point {zero_point}");
+    }
+    text
 }
 
 fn write_instruction(out: &mut String, index: usize, instruction: &Instruction) -> fmt::Result {

@@ -184,6 +184,8 @@ pub struct Depthwise<'a> {
     pub multipliers: &'a [i32],
     /// Each channel's shift.
     pub shifts: &'a [i32],
+    /// Whether all factors are [short](Micro::is_short); if not, loops find out which are not.
+    pub are_short: bool,
     /// Minus the input's zero point.
     pub input_offset: i32,
     /// The outputs' zero point.

@@ -84,29 +84,32 @@ pub(super) unsafe fn compute<M: Micro, W: Copy + Default>(
     let mut first = 0;
     while first < tile.channels {
         first = first.min(tile.channels - 4);
-        let bias = match tile.bias {
-            Some(bias) => *bias.get(first..)?.first_chunk()?,
-            None => [0; 4],
+        // SAFETY: `fits` holds that there are constants of all channels, four of which are from `first` on, and so many weights
+        // at each tap.
+        let (bias, multipliers, shifts) = unsafe {
+            (
+                tile.bias.map_or([0; 4], |bias| four(bias, first)),
+                four(tile.multipliers, first),
+                four(tile.shifts, first),
+            )
         };
-        let multipliers: &[i32; 4] = tile.multipliers.get(first..)?.first_chunk()?;
-        let shifts: &[i32; 4] = tile.shifts.get(first..)?.first_chunk()?;
         let is_short = |(multiplier, shift): (&i32, &i32)| {
             M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
         };
-        if !multipliers.iter().zip(shifts).all(is_short) {
+        if !tile.are_short && !multipliers.iter().zip(&shifts).all(is_short) {
             Depthwise { channels: first + 4, ..*tile }.model(first, out)?;
             first += 4;
             continue;
         }
-        let weights = tile.weights.get(first..)?;
         for (copy, source) in state.weights.iter_mut().zip(&sources).take(taps) {
-            *copy = spread(weights.get(*source..)?.first_chunk()?);
+            // SAFETY: as above.
+            *copy = spread(&unsafe { four(tile.weights, first + source) });
         }
         let sums = sum(state.weights.get(..taps)?);
         for ((whole, bias), sum) in state.whole.iter_mut().zip(bias).zip(sums) {
             *whole = bias.wrapping_add(tile.input_offset.wrapping_mul(sum));
         }
-        (state.multipliers, state.shifts) = quads::prepared(multipliers, shifts);
+        (state.multipliers, state.shifts) = quads::prepared(&multipliers, &shifts);
         state.rows = windows.rows;
         state.input = tile.input.as_ptr().wrapping_add(first);
         state.out = out.as_mut_ptr().wrapping_add(first);
@@ -116,4 +119,15 @@ pub(super) unsafe fn compute<M: Micro, W: Copy + Default>(
         first += 4;
     }
     Some(())
+}
+
+/// Four elements from `first` on.
+///
+/// # Safety
+/// There are so many.
+#[inline(always)]
+unsafe fn four<T: Copy>(values: &[T], first: usize) -> [T; 4] {
+    debug_assert!(first + 4 <= values.len());
+    // SAFETY: the caller's promise; an array has its elements' alignment.
+    unsafe { values.as_ptr().add(first).cast::<[T; 4]>().read() }
 }

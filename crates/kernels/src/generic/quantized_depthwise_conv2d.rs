@@ -21,10 +21,11 @@ use crate::memory::Memory;
 use crate::micro::{Micro, Window};
 use crate::operand::{Lists, Loaded};
 use crate::tile::{Depthwise, Steps};
+use cortado_contract::Isa;
 use cortado_contract::ops::QuantizedDepthwiseConv2d;
 use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape};
 use cortado_contract::ops::quantized_linear::Rescale;
-use cortado_contract::quant::Activation;
+use cortado_contract::quant::{Activation, Requantize};
 use cortado_contract::value::Violation;
 
 /// The words of a prepared convolution.
@@ -91,6 +92,13 @@ impl Image<'_> {
     fn convolve_alike<M: Micro>(&self, out: &mut [i8]) -> Option<()> {
         let ConvShape { output, .. } = *self.shape;
         let (rows, columns) = axes(self.shape);
+        let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
+        // Loops with vectors find out by themselves.
+        let mut factors = multipliers.iter().zip(shifts);
+        let are_short = M::ISA != Isa::Mve
+            && factors.all(|(multiplier, shift)| {
+                M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
+            });
         let mut row = 0;
         while row < output.height {
             let (row_taps, row_count) = rows.alike(row, output.height);
@@ -98,7 +106,8 @@ impl Image<'_> {
             while column < output.width {
                 let (column_taps, column_count) = columns.alike(column, output.width);
                 let count = Steps { rows: row_count, columns: column_count };
-                self.rectangle::<M>((row, column), count, &row_taps, &column_taps, out)?;
+                let taps = (&row_taps, &column_taps);
+                self.rectangle::<M>((row, column), count, taps, are_short, out)?;
                 column += column_count;
             }
             row += row_count;
@@ -111,8 +120,8 @@ impl Image<'_> {
         &self,
         (row, column): (usize, usize),
         count: Steps,
-        row_taps: &Taps,
-        column_taps: &Taps,
+        (row_taps, column_taps): (&Taps, &Taps),
+        are_short: bool,
         out: &mut [i8],
     ) -> Option<()> {
         let ConvShape { input, output, kernel, stride, dilation, in_channels, .. } = *self.shape;
@@ -142,6 +151,7 @@ impl Image<'_> {
             bias: self.params.bias,
             multipliers,
             shifts,
+            are_short,
             input_offset: self.params.input_offset.0,
             output_offset: self.params.output_offset.0,
         };

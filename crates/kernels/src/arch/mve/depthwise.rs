@@ -15,6 +15,7 @@
 //! The last sixteen channels overlap those before; fewer than sixteen are predicated.
 
 use crate::tile::{Depthwise, Steps};
+use core::mem::MaybeUninit;
 
 /// The most taps that the copies have room for.
 const TAPS_MAX: usize = 64;
@@ -63,21 +64,18 @@ pub(super) fn compute(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
     if !tile.fits(out) {
         return None;
     }
-    let mut block = Block {
-        whole: [[0; 4]; 4],
-        multipliers: [[0; 4]; 4],
-        shifts: [[0; 4]; 4],
-        weights: [[0; CHANNELS]; TAPS_MAX],
-        input_taps: [0; TAPS_MAX],
-        weight_taps: [0; TAPS_MAX],
-    };
+    // Left as it is on the stack: what is read of it is written before.
+    let mut memory = MaybeUninit::<Block>::uninit();
+    let block = memory.as_mut_ptr();
     let places =
         (0..tile.taps.rows).flat_map(|row| (0..tile.taps.columns).map(move |column| (row, column)));
-    for (((row, column), input), weight) in
-        places.zip(&mut block.input_taps).zip(&mut block.weight_taps)
-    {
+    for (tap, (row, column)) in places.enumerate() {
         let place = |steps: Steps| row * steps.rows + column * steps.columns;
-        (*input, *weight) = (place(tile.input_taps), place(tile.weight_taps));
+        // SAFETY: there are at most `TAPS_MAX` taps, and the block has so many places.
+        unsafe {
+            (&raw mut (*block).input_taps[tap]).write(place(tile.input_taps));
+            (&raw mut (*block).weight_taps[tap]).write(place(tile.weight_taps));
+        }
     }
     let count = tile.channels.min(CHANNELS);
     let mut padded: Padded = [[0; CHANNELS]; 3];
@@ -85,8 +83,8 @@ pub(super) fn compute(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
     let mut first = 0;
     while first < tile.channels {
         first = first.min(tile.channels - count);
-        if is_prepared(tile, &tables, first, count, taps, &mut block) {
-            run(tile, &block, first, count, taps, out);
+        if is_prepared(tile, &tables, first, count, taps, block) {
+            run(tile, block, first, count, taps, out);
         } else {
             let end = first + count;
             Depthwise { channels: end, ..*tile }.model(first, out)?;
@@ -125,7 +123,7 @@ fn is_prepared(
     first: usize,
     count: usize,
     taps: usize,
-    block: &mut Block,
+    block: *mut Block,
 ) -> bool {
     let [bias, multipliers, shifts] = tables.pointers;
     let bias = if tables.has_bias { bias.wrapping_add(first) } else { bias };
@@ -201,10 +199,10 @@ fn is_prepared(
             "orr {unfit}, {at}",
             count = in(reg) count,
             taps = in(reg) taps,
-            places = inout(reg) block.weight_taps.as_ptr() => _,
+            places = inout(reg) &raw const (*block).weight_taps => _,
             weights = in(reg) tile.weights.as_ptr().wrapping_add(first),
-            copies = inout(reg) block.weights.as_mut_ptr() => _,
-            block = in(reg) block.whole.as_mut_ptr(),
+            copies = inout(reg) &raw mut (*block).weights => _,
+            block = in(reg) block,
             offset = in(reg) tile.input_offset,
             bias = in(reg) bias,
             multipliers = in(reg) multipliers.wrapping_add(first),
@@ -223,7 +221,7 @@ fn is_prepared(
 /// Computes a prepared block of `count` channels from `first` on.
 fn run(
     tile: &Depthwise<'_>,
-    block: &Block,
+    block: *const Block,
     first: usize,
     count: usize,
     taps: usize,

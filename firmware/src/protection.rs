@@ -4,13 +4,18 @@
 //! The emulated MPS2 boards answer accesses to nowhere with 0 and a write to flash or to a constant just
 //! happens. With the memory protection unit on, the same mistakes fault as they would on a device, and so does a
 //! stack that grows out of the RAM's bottom. Armv6-M has no such unit; the emulated micro:bit faults by
-//! itself.
+//! itself. What an M0 does have is a fault at each unaligned access, and a core that stands for one is told to.
 //!
-//! Source: Armv7-M Architecture Reference Manual, B3.5; Armv8-M Architecture Reference Manual, B8.
+//! Source: Armv7-M Architecture Reference Manual, B3.2.8 and B3.5; Armv8-M Architecture Reference Manual, B8.
 
 /// Turns the protection on, where there is any.
 #[cfg(cortado_architecture = "armv6m")]
-pub fn enable() {}
+pub fn enable() {
+    const CONFIGURATION: *mut u32 = 0xe000_ed14 as *mut u32;
+    const TRAP_UNALIGNED: u32 = 1 << 3;
+    // SAFETY: on an M0 the bit is set and cannot be changed; on an M3 that executes its code it makes unaligned accesses fault.
+    unsafe { CONFIGURATION.write_volatile(CONFIGURATION.read_volatile() | TRAP_UNALIGNED) };
+}
 
 /// Turns the protection on, where there is any.
 #[cfg(not(cortado_architecture = "armv6m"))]

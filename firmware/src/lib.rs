@@ -13,6 +13,7 @@ pub mod board;
 #[cfg(feature = "cases")]
 pub mod cases;
 pub mod counter;
+#[cfg(not(feature = "without-programs"))]
 pub mod execute;
 pub mod fault;
 pub mod memory;

@@ -4,7 +4,7 @@
 #![no_main]
 
 use cortado_firmware::arguments::Arguments;
-use cortado_firmware::{board, execute, println, selftest, semihosting};
+use cortado_firmware::{board, println, selftest, semihosting};
 use cortex_m_rt::entry;
 
 #[entry]
@@ -25,7 +25,8 @@ fn main() -> ! {
 fn run(arguments: Arguments<'_>) -> u8 {
     match arguments.value("task") {
         None | Some("selftest") => selftest::run(arguments),
-        Some("execute") => execute::run(arguments),
+        #[cfg(not(feature = "without-programs"))]
+        Some("execute") => cortado_firmware::execute::run(arguments),
         #[cfg(feature = "cases")]
         Some("sweep") => cortado_firmware::cases::sweep(),
         #[cfg(feature = "cases")]

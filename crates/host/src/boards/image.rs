@@ -35,16 +35,17 @@ impl Profile {
 pub enum Content {
     /// Run programs.
     Runner,
-    /// Run programs and the testkit's kernel cases.
+    /// Run programs and the testkit's kernel cases; only these on a board of little flash.
     Cases,
     /// Run programs and count the instructions of single layers.
     Bench,
 }
 
 impl Content {
-    fn features(self) -> &'static str {
+    fn features(self, board: &Board) -> &'static str {
         match self {
             Content::Runner => "",
+            Content::Cases if board.flash.bytes <= SMALL_FLASH_BYTES => ",cases,without-programs",
             Content::Cases => ",cases",
             Content::Bench => ",bench",
         }
@@ -122,7 +123,7 @@ impl Tools {
                 &format!(
                     "{},isa-{isa}{}{}",
                     board.feature,
-                    content.features(),
+                    content.features(board),
                     float_feature(board)
                 ),
             ])

@@ -105,12 +105,14 @@ pub(super) fn convolve_turned<M: Micro>(
 }
 
 /// The buffer for weights that are turned around.
-pub(super) const TURNED_BYTES: usize = 1024;
+pub(super) const TURNED_BYTES: usize = if IS_SMALL { 512 } else { 1024 };
 
 /// The channels whose constants are kept at a time.
 const CHANNELS_MAX: usize = 64;
 /// The buffer for gathered windows: twelve of 3 × 3 pixels with 16 channels, three of 64.
-const WINDOWS_BYTES: usize = 1728;
+/// Less on the smallest cores, whose loops take one window at a time and whose stacks are short.
+const WINDOWS_BYTES: usize = if IS_SMALL { 640 } else { 1728 };
+const IS_SMALL: bool = cfg!(cortado_thumb = "1");
 
 /// Windows start at words where their extents allow it, so that they can be copied by words.
 #[repr(align(4))]

@@ -31,6 +31,19 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    const REGION_SHIFT: u32 = Location::REGION_BYTES_MAX.trailing_zeros();
+
+    /// Region and start, of which the top bit is 0, and the end.
+    pub(crate) fn pack(self) -> (u32, u32) {
+        (u32::from(self.region) << Self::REGION_SHIFT | self.start, self.end)
+    }
+
+    /// What [`Self::pack`] gave.
+    pub(crate) fn unpack(place: u32, end: u32) -> Span {
+        let start = place & (Location::REGION_BYTES_MAX - 1);
+        Span { region: (place >> Self::REGION_SHIFT) as u8, start, end }
+    }
+
     /// Whether both have a byte in common.
     pub(crate) fn overlaps(&self, other: &Span) -> bool {
         self.region == other.region && self.start < other.end && other.start < self.end
@@ -123,9 +136,8 @@ fn kind_of(operator: &cortado_pte::Operator<'_>) -> Option<OperatorKind> {
 }
 
 impl Context<'_> {
-    /// The bytes of the tensor with this value index; `None` for a constant, for one without elements, and for what cannot be read.
-    pub(crate) fn span(&self, index: i32) -> Option<Span> {
-        let tensor = self.plan.tensor(index).ok()?;
+    /// The bytes of a tensor with its value index; `None` for a constant, for one without elements, and for what cannot be read.
+    pub(crate) fn span(&self, index: i32, tensor: &Tensor<'_>) -> Option<Span> {
         if matches!(tensor.storage().ok()?, Storage::Constant { .. }) {
             return None;
         }
@@ -134,7 +146,7 @@ impl Context<'_> {
         for size in tensor.sizes().ok()?.iter() {
             bytes = bytes.checked_mul(u32::try_from(size).ok()?)?;
         }
-        let location = self.location(index, &tensor, bytes).ok()?;
+        let location = self.location(index, tensor, bytes).ok()?;
         let start = location.offset_bytes() as u32;
         let region = location.region_index()? as u8;
         (bytes > 0).then_some(Span { region, start, end: start.checked_add(bytes)? })

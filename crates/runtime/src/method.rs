@@ -35,24 +35,12 @@ pub struct Method<'m, M> {
 }
 
 impl<'m, M: Micro> Method<'m, M> {
-    /// `state` holds prepared operators one after the other, each starting with its kind.
-    pub(crate) fn new(
-        context: Context<'m>,
-        state: &'m [u32],
-        banks: Banks<'m>,
-    ) -> Result<Self, LoadError> {
+    /// `state` holds prepared operators one after the other, each starting with its kind. The method's boundary has been checked
+    /// by [`check`].
+    pub(crate) fn new(context: Context<'m>, state: &'m [u32], banks: Banks<'m>) -> Self {
         let (inputs, outputs) = (context.inputs, context.outputs);
-        if inputs.len() > 32 {
-            return Err(LoadError::Unsupported(Unsupported::Inputs));
-        }
-        check_boundary(&context, inputs, false)?;
-        check_boundary(&context, outputs, true)?;
-        let lent_count = context.lent_tensors().count();
-        if context.banks.as_slice().len() + lent_count > MAX_REGIONS {
-            return Err(LoadError::Unsupported(Unsupported::Regions));
-        }
         let planned_inputs = planned_inputs(&context, inputs);
-        Ok(Method {
+        Method {
             file: context.file,
             context,
             inputs,
@@ -60,11 +48,11 @@ impl<'m, M: Micro> Method<'m, M> {
             state,
             banks,
             planned_inputs,
-            lent_count,
+            lent_count: context.lent_tensors().count(),
             missing_inputs: planned_inputs,
             has_outputs: false,
             kernels: PhantomData,
-        })
+        }
     }
 
     /// The number of inputs.
@@ -353,6 +341,22 @@ fn check_lent(
         if needed != 0 && !(bytes.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
             return Err(ExecuteError::LentMisaligned { index });
         }
+    }
+    Ok(())
+}
+
+/// Checks a method's inputs and outputs.
+///
+/// # Errors
+/// There are too many of them, or one cannot be served.
+pub(crate) fn check(context: &Context<'_>) -> Result<(), LoadError> {
+    if context.inputs.len() > 32 {
+        return Err(LoadError::Unsupported(Unsupported::Inputs));
+    }
+    check_boundary(context, context.inputs, false)?;
+    check_boundary(context, context.outputs, true)?;
+    if context.banks.as_slice().len() + context.lent_tensors().count() > MAX_REGIONS {
+        return Err(LoadError::Unsupported(Unsupported::Regions));
     }
     Ok(())
 }

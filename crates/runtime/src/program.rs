@@ -5,13 +5,13 @@ use crate::arguments::{Arguments, FileLists};
 use crate::context::{BankSizes, Context};
 use crate::error::{LayoutMismatch, LoadError, OperatorProblem};
 use crate::lifetimes;
-use crate::method::Method;
+use crate::method::{self, Method};
 use core::cell::Cell;
 use cortado_contract::layout::ConstantForm;
 use cortado_contract::ops::{Operator, OperatorKind, Rules};
 use cortado_contract::stamp::{self, TargetStamp};
 use cortado_contract::target::Isa;
-use cortado_kernels::memory::MAX_REGIONS;
+use cortado_kernels::memory::{MAX_REGIONS, cast_mut};
 use cortado_kernels::operand::Loaded;
 use cortado_kernels::{LoadFailure, Micro, Native, load, state_words};
 use cortado_pte::{Scalars, Value};
@@ -207,9 +207,13 @@ impl<'p> Program<'p> {
         let judge = Judge { stamp: self.stamp, policy, isa: M::ISA, first: Cell::new(None) };
         let used = self.prepare_all(&context, &judge, state)?;
         let state = state.get(..used).unwrap_or(&[]);
-        let method = Method::new(context, state, banks)?;
-        lifetimes::check(&context)?;
-        Ok(method)
+        method::check(&context)?;
+        let roomiest = banks.0.iter_mut().max_by_key(|bank| bank.len());
+        let roomiest = roomiest.map_or(&mut [][..], |bank| bank);
+        let whole = roomiest.len() / size_of::<[u32; 2]>() * size_of::<[u32; 2]>();
+        let words = roomiest.get_mut(..whole).and_then(cast_mut::<u32>).unwrap_or_default();
+        lifetimes::check(&context, words.as_chunks_mut().0)?;
+        Ok(Method::new(context, state, banks))
     }
 
     fn prepare_all(

@@ -297,37 +297,58 @@ pub fn plan(program: &Lowered, options: &PlanOptions) -> Result<MemoryPlan, Shor
 }
 
 /// Chooses the results that are written over operands. Memory that is shared lies together, which is not always the best: so where
-/// the bound is not met, calls are taken out one after the other as long as that helps.
+/// the bound is not met, calls are taken out one after the other as long as that helps. Often it only does for two or three together
+/// of which none helps alone; where the bound is still not met, all of those are tried.
 fn share(flow: &Flow, all: Vec<Block>, bound: u64, budget: Budget) -> Vec<Block> {
     let order: Vec<usize> = (0..flow.calls.len()).collect();
-    let height = |blocks: &[Block]| {
-        let blocks: Vec<&Block> = blocks.iter().collect();
-        pack::quick(&blocks, bound, budget)
+    let mut trials = budget.steps / pack::quick_steps(flow.storages.len()).max(1);
+    // The blocks without some results in place, if they are lower than that.
+    let lower = |than: u64, apart: &[usize]| -> Option<(u64, Vec<Block>)> {
+        let blocks = block::blocks(flow, &order, |call| !apart.contains(&call));
+        let height = pack::quick(&blocks.iter().collect::<Vec<_>>(), bound, budget);
+        (height < than).then_some((height, blocks))
     };
-    let mut steps = 0;
     let is_shared =
         |call: &usize| all.iter().any(|block| is_result_in_place(block, &flow.calls[*call].outs));
     let shared: Vec<usize> = order.iter().copied().filter(is_shared).collect();
-    let mut apart = vec![false; flow.calls.len()];
-    let mut best = (height(&all), all);
+    let whole: Vec<&Block> = all.iter().collect();
+    let mut best = (pack::quick(&whole, bound, budget), all);
+    let mut apart = Vec::new();
     while best.0 > bound {
-        let mut next: Option<(u64, usize, Vec<Block>)> = None;
-        for call in shared.iter().filter(|call| !apart[**call]) {
-            steps += pack::quick_steps(best.1.len());
-            if steps > budget.steps {
+        let mut next = None;
+        let left: Vec<usize> = shared.iter().copied().filter(|it| !apart.contains(it)).collect();
+        for call in left {
+            if trials == 0 {
                 break;
             }
-            let blocks = block::blocks(flow, &order, |it| it != *call && !apart[it]);
-            let height = height(&blocks);
-            if height < next.as_ref().map_or(best.0, |next| next.0) {
-                next = Some((height, *call, blocks));
-            }
+            trials -= 1;
+            let than = next.as_ref().map_or(best.0, |(_, (height, _))| *height);
+            apart.push(call);
+            next = lower(than, &apart).map(|found| (call, found)).or(next);
+            apart.pop();
         }
-        let Some((height, call, blocks)) = next else { break };
-        apart[call] = true;
-        best = (height, blocks);
+        let Some((call, found)) = next else { break };
+        apart.push(call);
+        best = found;
+    }
+    for calls in pairs(&shared).chain(triples(&shared)).take(trials as usize) {
+        if best.0 <= bound {
+            break;
+        }
+        best = lower(best.0, &calls).unwrap_or(best);
     }
     best.1
+}
+
+fn pairs(calls: &[usize]) -> impl Iterator<Item = Vec<usize>> {
+    let after = |index: usize| calls[index + 1..].iter();
+    (0..calls.len()).flat_map(move |first| after(first).map(move |it| vec![calls[first], *it]))
+}
+
+fn triples(calls: &[usize]) -> impl Iterator<Item = Vec<usize>> {
+    let after = |first: usize| pairs(&calls[first + 1..]);
+    (0..calls.len())
+        .flat_map(move |first| after(first).map(move |pair| [&[calls[first]], &pair[..]].concat()))
 }
 
 fn is_result_in_place(block: &Block, results: &[flow::StorageId]) -> bool {

@@ -93,8 +93,7 @@ pub struct MemoryPlan {
     pub arena_bytes: u64,
     /// No plan of this schedule can need less: the most bytes that are live at one time.
     pub lower_bound_bytes: u64,
-    /// Whether it is certain that no plan of this schedule needs less; for several banks, that no bank could be smaller with the
-    /// buffers that it has.
+    /// Whether it is certain that no plan of this schedule needs less, in however many banks.
     pub proven: bool,
     /// Whether it is certain that no order of calls has a lower peak of live bytes; `None` where nobody looked for one.
     pub schedule_proven: Option<bool>,
@@ -245,10 +244,10 @@ pub fn plan(program: &Lowered, options: &PlanOptions) -> Result<MemoryPlan, Shor
         }
     };
     let placed = placed.map_err(|shortfall| shortage(program, &flow, &banks, shortfall))?;
-    // Whether other results in place would do better is only known where the bound is met, or none is.
+    // Whether other results in place, or other buffers in each bank, would do better is only known where the bound is met, or where
+    // there are none.
     let is_certain = placed.heights.iter().sum::<u64>() <= lower_bound_bytes
-        || banks.len() > 1
-        || flow.calls.iter().all(|call| call.may_replace.is_empty());
+        || banks.len() == 1 && flow.calls.iter().all(|call| call.may_replace.is_empty());
     let lives = block::lives(&flow, &order);
     let mut placements = Vec::new();
     for (index, block) in blocks.iter().enumerate() {

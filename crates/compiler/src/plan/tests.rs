@@ -80,3 +80,16 @@ fn two_results_are_put_apart_where_one_alone_is_of_no_use() {
     assert_eq!(plan.arena_bytes, 320, "{:?}", plan.placements);
     assert!(plan.proven);
 }
+
+#[test]
+fn several_banks_are_proven_to_be_the_least_only_where_the_bound_is_met() {
+    let program = copy_and_minimum(37);
+    let plans: Vec<MemoryPlan> = (3..20).map(|fast| planned(&program, &[fast * 16, 320])).collect();
+    for plan in &plans {
+        assert_eq!(plan.proven, plan.arena_bytes == plan.lower_bound_bytes, "{plan:?}");
+    }
+    // What has most traffic fills the first bank and leaves room in it that nothing fits.
+    assert!(plans.iter().any(|plan| plan.arena_bytes > plan.lower_bound_bytes), "{plans:?}");
+    let met = planned(&program, &[0, 320]);
+    assert_eq!((met.arena_bytes, met.proven), (320, true));
+}

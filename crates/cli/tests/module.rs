@@ -29,8 +29,10 @@ fn compile(model: &str, output: &Path, options: &[&str]) -> Output {
 /// A package that depends on the runtime alone, with this `main`.
 fn build(folder: &Path, main: &str) -> Output {
     let runtime = Path::new(PACKAGE).join("../runtime");
+    // Tests share what they build of the runtime and run side by side, so each has an executable of its own name.
+    let name = folder.file_name().unwrap().to_string_lossy();
     let manifest = format!(
-        "[package]\nname = \"firmware\"\nedition = \"2024\"\n[dependencies]\ncortado-runtime = {{ path = {:?} }}\n[workspace]\n",
+        "[package]\nname = \"{name}\"\nedition = \"2024\"\n[dependencies]\ncortado-runtime = {{ path = {:?} }}\n[workspace]\n",
         runtime.canonicalize().unwrap()
     );
     std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
@@ -104,6 +106,32 @@ fn main() {
 ";
     let built = build(&folder, main);
     assert_eq!(text(&built.stdout), "10\n", "{}", text(&built.stderr));
+}
+
+#[test]
+fn banks_may_have_any_name() {
+    let folder = folder("module-names");
+    let options = ["--memory", "a=8K,A-b=8K,a_b=8K,1=8K,input0=8K,result=8K,for=8K,_=64K"];
+    let output = compile("resnet8", &folder.join("src/model.pte"), &options);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let main = "mod model;
+fn main() {
+    let (mut state, mut a, mut a_b, mut a_b_bank) =
+        (model::State::new(), model::A::new(), model::AB::new(), model::ABBank::new());
+    let (mut one, mut input, mut result) =
+        (model::Bank1::new(), model::Input0Bank::new(), model::ResultBank::new());
+    let (mut four, mut last) = (model::ForBank::new(), model::Bank::new());
+    let method = model::load(
+        &mut state.0, &mut a, &mut a_b, &mut a_b_bank, &mut one, &mut input, &mut result, &mut four, &mut last,
+    );
+    println!(\"{}\", method.unwrap().input_count());
+}
+";
+    let built = build(&folder, main);
+    assert_eq!(text(&built.stdout), "1\n", "{}", text(&built.stderr));
+    let small =
+        build(&folder, &main.replace("model::A::new()", "cortado_runtime::Aligned::<16>::new()"));
+    assert!(text(&small.stderr).contains("bank a is too small"), "{}", text(&small.stderr));
 }
 
 #[test]

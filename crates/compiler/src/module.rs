@@ -122,24 +122,33 @@ struct Bank {
 }
 
 fn banks(reports: &[BankReport]) -> Vec<Bank> {
-    let bank = |(index, report): (usize, &BankReport)| {
-        let name = identifier(&report.name);
-        let (what, name) = match (name.is_empty(), reports.len()) {
+    let mut banks: Vec<Bank> = Vec::new();
+    for (index, report) in reports.iter().enumerate() {
+        let (what, mut name) = match (report.name.is_empty(), reports.len()) {
             (true, 1) => ("the arena".to_owned(), "arena".to_owned()),
             (true, _) => (format!("bank {index} of the arena"), format!("bank{index}")),
-            (false, _) => (format!("the arena's bank {}", report.name), name),
+            (false, _) => (format!("the arena's bank {}", report.name), identifier(&report.name)),
         };
+        // Names that differ in the plan may not do so here, or be those of something else.
+        while is_taken(&name) || banks.iter().any(|bank| bank.type_name == type_name(&name)) {
+            name.push_str("_bank");
+        }
         let upper = name.to_uppercase();
-        Bank {
+        banks.push(Bank {
             what,
             constant: format!("{upper}_BYTES"),
-            type_name: name.split('_').map(capitalized).collect(),
-            generic: upper,
+            type_name: type_name(&name),
+            // Never a type's name, which has no underscore: in a list of generic arguments that would be taken for the type.
+            generic: format!("{upper}_GIVEN"),
             argument: name,
             bytes: report.bytes,
-        }
-    };
-    reports.iter().enumerate().map(bank).collect()
+        });
+    }
+    banks
+}
+
+fn type_name(name: &str) -> String {
+    name.split('_').map(capitalized).collect()
 }
 
 fn write_tensor(out: &mut String, what: &str, prefix: &str, tensor: &TensorReport) -> fmt::Result {
@@ -182,23 +191,152 @@ fn capitalized(word: &str) -> String {
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// A name that Rust takes: small letters, digits and underscores, and no keyword.
+/// A name in small letters, digits and underscores that starts with a letter. It may be a keyword.
 fn identifier(name: &str) -> String {
-    let mut text: String = name
-        .chars()
-        .map(
-            |letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' },
-        )
-        .collect();
-    if text.starts_with(|first: char| first.is_ascii_digit()) {
-        text.insert(0, '_');
+    let small = |letter: char| match letter.is_ascii_alphanumeric() {
+        true => letter.to_ascii_lowercase(),
+        false => '_',
+    };
+    let text: String = name.chars().map(small).collect();
+    let text = text.trim_start_matches('_');
+    match text.starts_with(|first: char| first.is_ascii_lowercase()) {
+        true => text.to_owned(),
+        false => format!("bank_{text}"),
     }
-    const TAKEN: [&str; 12] = [
-        "state", "static", "self", "mut", "ref", "mod", "type", "use", "fn", "const", "crate",
+}
+
+/// Whether a name, or what is made of it, is Rust's or has another meaning in the module.
+fn is_taken(name: &str) -> bool {
+    const TAKEN: [&str; 64] = [
+        // Keywords, those included that are reserved.
+        "abstract",
+        "as",
+        "async",
+        "await",
+        "become",
+        "box",
+        "break",
+        "const",
+        "continue",
+        "crate",
+        "do",
+        "dyn",
+        "else",
+        "enum",
+        "extern",
+        "false",
+        "final",
+        "fn",
+        "for",
+        "gen",
+        "if",
+        "impl",
+        "in",
+        "let",
+        "loop",
+        "macro",
+        "match",
+        "mod",
+        "move",
+        "mut",
+        "override",
+        "priv",
+        "pub",
+        "ref",
+        "return",
+        "self",
+        "static",
+        "struct",
+        "super",
+        "trait",
+        "true",
+        "try",
+        "type",
+        "typeof",
+        "union",
+        "unsafe",
+        "unsized",
+        "use",
+        "virtual",
+        "where",
+        "while",
+        "yield",
+        // Types that the module uses, and the stack, of which it has the size as well.
+        "aligned",
+        "banks",
+        "layout_policy",
+        "load_error",
+        "method",
+        "native",
         "program",
+        "result",
+        "stack",
+        "state",
+        "usize",
+        "u32",
     ];
-    if TAKEN.contains(&text.as_str()) {
-        text.push_str("_bank");
+    let of_tensor = |side: &str| {
+        name.strip_prefix(side).is_some_and(|rest| {
+            let after = rest.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            after.len() < rest.len()
+                && ["", "Element", "Memory"].contains(&&*self::type_name(after))
+        })
+    };
+    let type_name = type_name(name);
+    TAKEN.iter().any(|taken| *taken == name || self::type_name(taken) == type_name)
+        || of_tensor("input")
+        || of_tensor("output")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn banks_have_names_that_rust_takes_and_no_two_have_the_same() {
+        let names = [
+            "a",
+            "A",
+            "a-b",
+            "a_b",
+            "a__b",
+            "_",
+            "-",
+            "1",
+            "_1",
+            "for",
+            "state",
+            "stack",
+            "input0",
+            "output1_memory",
+            "program",
+            "result",
+            "Method",
+            "load-error",
+            "loaderror",
+            "dtcm",
+            "a_b_bank",
+        ];
+        let reports: Vec<BankReport> = names
+            .iter()
+            .map(|name| BankReport { name: (*name).to_owned(), capacity_bytes: None, bytes: 16 })
+            .collect();
+        let banks = banks(&reports);
+        let mut all: HashSet<&str> = ["STACK_BYTES", "PROGRAM_BYTES", "INPUT0_BYTES"].into();
+        for bank in &banks {
+            for name in [&bank.constant, &bank.type_name, &bank.generic, &bank.argument] {
+                assert!(name.starts_with(|first: char| first.is_ascii_alphabetic()), "{name}");
+                assert!(all.insert(name), "{name} twice");
+            }
+            assert!(!is_taken(&bank.argument), "{}", bank.argument);
+        }
+        let argument = |name: &str| {
+            let index = names.iter().position(|it| *it == name);
+            index.map(|index| banks[index].argument.as_str())
+        };
+        assert_eq!(argument("dtcm"), Some("dtcm"));
+        assert_eq!(argument("a-b"), Some("a_b"));
+        assert_eq!(argument("1"), Some("bank_1"));
     }
-    text
 }

@@ -16,6 +16,7 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<ExitCode, Failure>
         return Err(model::target_missing(&arguments.model));
     };
     let exported = model::read_exported(&arguments.model)?;
+    refuse_one_file_for_two(arguments)?;
     let options = arguments.memory.options()?;
     let compiled = model::compiled_with(&arguments.model, &exported, target, &options)?;
     let report = Report::new(&compiled);
@@ -52,19 +53,66 @@ fn beside(output: &Path, report: &Report, json: &[u8]) -> Result<Option<Beside>,
         (output.with_extension("rs"), module.into_bytes()),
         (output.with_extension("json"), json.to_vec()),
     ];
-    for (path, _) in &files {
+    for ((path, _), what) in files.iter().zip(["module", "report"]) {
+        let help =
+            "give --output another name, or leave the module and the report out with --no-module";
+        if is_one_file(path, output) {
+            let reason =
+                format!("the program would be overwritten by the {what} that goes beside it");
+            return Err(Failure::at(path, reason).help(help));
+        }
         let is_free = match std::fs::read(path) {
             Ok(there) => there.starts_with(FIRST_WORDS.as_bytes()) || is_report(&there),
-            Err(_) => true,
+            Err(_) => !path.is_dir(),
         };
-        if path == output || !is_free {
-            let reason =
-                "would be overwritten by what goes beside the program, and cortado did not make it";
-            return Err(Failure::at(path, reason)
-                .help("give --output another name, or leave the module and the report out with --no-module"));
+        if !is_free {
+            let reason = format!(
+                "it would be overwritten by the {what} that goes beside the program, and cortado did not make it"
+            );
+            return Err(Failure::at(path, reason).help(help));
         }
     }
     Ok(Some(files))
+}
+
+/// Fails where two things would be written to one file, or something over the model. A device or a pipe takes any number.
+fn refuse_one_file_for_two(arguments: &CompileArguments) -> Result<(), Failure> {
+    let CompileArguments { model, output, json, no_module, .. } = arguments;
+    if is_one_file(model, output) {
+        return Err(Failure::at(output, "the program would be written over the model")
+            .help("give --output another name"));
+    }
+    let Some(json) = json else { return Ok(()) };
+    let module = output.with_extension("rs");
+    let what = if is_one_file(json, output) {
+        "the program and the report"
+    } else if is_one_file(json, model) {
+        "the model and the report"
+    } else if !no_module && is_one_file(json, &module) {
+        "the module that goes beside the program and the report"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::at(json, format!("{what} would be one file")).help("give --json another name"))
+}
+
+/// Whether two paths are those of one regular file, there already or not.
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let there = std::fs::canonicalize(path);
+        there.or_else(|error| match (path.parent(), path.file_name()) {
+            (Some(folder), Some(name)) => {
+                let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+                Ok(std::fs::canonicalize(folder)?.join(name))
+            }
+            _ => Err(error),
+        })
+    };
+    let is_special = std::fs::metadata(one).is_ok_and(|metadata| !metadata.is_file());
+    match (place(one), place(other)) {
+        (Ok(one), Ok(other)) => !is_special && one == other,
+        _ => false,
+    }
 }
 
 /// Whether a file is a report of an earlier compilation.

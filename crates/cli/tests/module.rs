@@ -135,6 +135,51 @@ fn main() {
 }
 
 #[test]
+fn nothing_is_written_over_what_was_just_written_or_read() {
+    let folder = folder("module-twice");
+    let path = |name: &str| folder.join(name);
+    let refused = |output: &str, json: Option<&str>, words: &str| {
+        let json = json.map(|name| path(name).to_str().unwrap().to_owned());
+        let options: Vec<&str> = json.iter().flat_map(|json| ["--json", json]).collect();
+        let said = compile("tiny_linear", &path(output), &options);
+        assert_eq!(said.status.code(), Some(1), "{output} {json:?}");
+        let said = text(&said.stderr);
+        assert!(said.contains(words), "{said}");
+        assert!(!path(output).exists(), "a refused command leaves nothing behind");
+    };
+    refused("model.pte", Some("src/../model.pte"), "the program and the report would be one file");
+    refused("model.pte", Some("model.rs"), "the module that goes beside");
+    refused("model.rs", None, "the program would be overwritten by the module");
+    refused("model.json", None, "the program would be overwritten by the report");
+    std::fs::create_dir(path("folder.json")).unwrap();
+    refused("folder.pte", None, "folder.json");
+    let model = path("model.pt2");
+    std::fs::copy(testdata("models/tiny_linear/quantized.pt2"), &model).unwrap();
+    let before = std::fs::read(&model).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cortado"))
+        .args([
+            "compile",
+            model.to_str().unwrap(),
+            "--target",
+            "cortex-m4",
+            "-o",
+            model.to_str().unwrap(),
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("over the model"), "{}", text(&output.stderr));
+    assert!(std::fs::read(&model).unwrap() == before);
+    // The report's own place is no conflict.
+    let json = path("model.json");
+    assert!(
+        compile("tiny_linear", &path("model.pte"), &["--json", json.to_str().unwrap()])
+            .status
+            .success()
+    );
+}
+
+#[test]
 fn files_of_the_users_are_not_overwritten() {
     let folder = folder("module-foreign");
     let (pte, json) = (folder.join("model.pte"), folder.join("model.json"));

@@ -161,14 +161,15 @@ fn parse_bank(text: &str) -> Result<Bank, String> {
     if name.is_empty() || !name.chars().all(is_name) {
         return Err(format!("`{name}` is no name: letters, digits, `_` and `-`"));
     }
-    let size = size.strip_suffix(['B', 'b']).unwrap_or(size);
-    let size = size.strip_suffix(['i']).unwrap_or(size);
-    let (digits, unit) = match size.chars().last() {
-        Some('K' | 'k') => (&size[..size.len() - 1], 1 << 10),
-        Some('M' | 'm') => (&size[..size.len() - 1], 1 << 20),
-        _ => (size, 1u64),
+    let letters = size.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let digits = &size[..size.len() - letters.len()];
+    let unit = match letters.to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1u64),
+        "k" | "kb" | "kib" => Some(1 << 10),
+        "m" | "mb" | "mib" => Some(1 << 20),
+        _ => None,
     };
-    let bytes = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit));
+    let bytes = unit.and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
     let bytes = bytes.ok_or_else(|| format!("`{size}` is no size: bytes, or with K or M"))?;
     if bytes > BANK_BYTES_MAX {
         return Err(format!("a bank has at most {} MiB", BANK_BYTES_MAX >> 20));
@@ -373,9 +374,19 @@ mod tests {
         assert_eq!(bytes("sram=512KiB"), Ok(512 << 10));
         assert_eq!(bytes("sram=2m"), Ok(2 << 20));
         assert_eq!(bytes("sram=100"), Ok(100));
-        for wrong in
-            ["sram", "=1K", "a b=1K", "sram=", "sram=K", "sram=-1", "sram=1G", "sram=9999M"]
-        {
+        for wrong in [
+            "sram",
+            "=1K",
+            "a b=1K",
+            "sram=",
+            "sram=K",
+            "sram=-1",
+            "sram=+1",
+            "sram=1G",
+            "sram=9999M",
+            "sram=12i",
+            "sram=1iB",
+        ] {
             assert!(bytes(wrong).is_err(), "{wrong}");
         }
     }

@@ -18,7 +18,7 @@ use cortado_contract::{Cpu, DType, Target};
 use cortado_host::local::{self, AlignedBytes, Lent, POISON, Visitor, with_method};
 use cortado_host::samples::Samples;
 use cortado_npz::Archive;
-use cortado_runtime::{LayoutPolicy, LoadError, Method, Micro};
+use cortado_runtime::{LayoutPolicy, LoadError, Method, Micro, TensorError};
 use cortado_testkit::random::Random;
 
 const TARGET: Cpu = Cpu::M55;
@@ -425,6 +425,38 @@ fn banks_change_no_result_of_a_fixture() {
     for words in ["bank `sram` has 24576 bytes", "bytes short", "most is live during `conv2d_2`"] {
         assert!(error.contains(words), "{error}");
     }
+}
+
+#[test]
+fn what_is_lent_is_said_to_be_the_callers_executed_or_not() {
+    struct Both;
+    impl Visitor for Both {
+        type Output = ();
+        fn visit<M: Micro>(self, mut method: Method<'_, M>) {
+            assert_eq!(method.set_input_bytes(0, &[]), Err(TensorError::Lent));
+            assert_eq!(method.output_bytes(0), Err(TensorError::Lent));
+        }
+    }
+    struct OutputsOnly;
+    impl Visitor for OutputsOnly {
+        type Output = ();
+        fn visit<M: Micro>(self, mut method: Method<'_, M>) {
+            let input = AlignedBytes::zeroed(method.lent().next().unwrap().span().len());
+            assert_eq!(method.output_bytes(0), Err(TensorError::NotExecuted));
+            method.execute_with(&[input.as_ref()], &mut []).unwrap();
+            // Nothing was written, so the outputs are still there.
+            assert_eq!(method.set_input_bytes(0, &[]), Err(TensorError::Lent));
+            assert!(method.output_bytes(0).is_ok());
+        }
+    }
+    let target = Target::new(TARGET);
+    let exported = ExportedProgram::open(common::path("tiny_linear", "quantized.pt2")).unwrap();
+    let compiled = |lend_outputs| {
+        let options = PlanOptions { lend_inputs: true, lend_outputs, ..PlanOptions::default() };
+        AlignedBytes::copy_of(&compile_with(&exported, target, &options).unwrap().pte)
+    };
+    with_method(&compiled(true), target.isa(), LayoutPolicy::Refuse, Both).unwrap();
+    with_method(&compiled(false), target.isa(), LayoutPolicy::Refuse, OutputsOnly).unwrap();
 }
 
 #[test]

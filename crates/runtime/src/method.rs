@@ -171,8 +171,8 @@ impl<'m, M: Micro> Method<'m, M> {
 
     /// An input's memory; outputs may lie in the same place, so they are gone once it is handed out.
     fn memory_of(&mut self, info: &TensorInfo) -> Result<&mut [u8], TensorError> {
-        self.has_outputs = false;
         let bank = self.bank(info)?;
+        self.has_outputs = false;
         let bytes = self.banks.0.get_mut(bank).and_then(|bank| bank.get_mut(info.span()));
         bytes.ok_or(TensorError::Index)
     }
@@ -266,14 +266,15 @@ impl<'m, M: Micro> Method<'m, M> {
     /// See [`TensorError`].
     pub fn output_bytes(&self, index: usize) -> Result<&[u8], TensorError> {
         let info = self.output_info(index)?;
-        if !self.has_outputs {
-            return Err(TensorError::NotExecuted);
-        }
+        // Lent memory is the caller's, executed or not.
         let memory: &[u8] = if info.location.is_constant() {
             self.file
         } else {
             self.banks.0.get(self.bank(&info)?).ok_or(TensorError::Index)?
         };
+        if !self.has_outputs {
+            return Err(TensorError::NotExecuted);
+        }
         memory.get(info.span()).ok_or(TensorError::Index)
     }
 

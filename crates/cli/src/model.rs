@@ -58,9 +58,15 @@ pub(crate) fn compiled_with(
     options: &PlanOptions,
 ) -> Result<Compiled, Failure> {
     compile_with(exported, target, options).map_err(|error| match error {
-        CompileError::Memory(_) => Failure::at(path, error).help(
-            "give the banks more memory, or leave inputs and outputs in the caller's: --lend inputs,outputs",
-        ),
+        CompileError::Memory(_) => {
+            let help = match options.lend_inputs && options.lend_outputs {
+                true => "give the banks more memory",
+                false => {
+                    "give the banks more memory, or leave inputs and outputs in the caller's: --lend inputs,outputs"
+                }
+            };
+            Failure::at(path, error).help(help)
+        }
         error => Failure::at(path, error),
     })
 }

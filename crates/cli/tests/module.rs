@@ -208,6 +208,13 @@ fn what_does_not_fit_is_said_with_numbers() {
     ] {
         assert!(said.contains(words), "{said}");
     }
+    assert!(said.contains("--lend inputs,outputs"), "{said}");
+    let options = ["--memory", "sram=1K", "--lend", "inputs,outputs"];
+    let said = text(&compile("resnet8", &folder.join("model.pte"), &options).stderr);
+    assert!(
+        said.contains("bytes short") && !said.contains("--lend"),
+        "what was done is no help: {said}"
+    );
     for (wrong, words) in
         [("sram", "NAME=BYTES"), ("sram=many", "no size"), ("sram=1K,sram=2K", "twice")]
     {

@@ -2,7 +2,7 @@
 
 use crate::fixtures::{Ready, compare_with_recorded, compiled, cpu_of};
 use crate::steps::{Tally, root};
-use cortado_contract::{Cpu, Isa, Target};
+use cortado_contract::{Isa, Target};
 use cortado_host::boards::{
     BOARDS, Board, BoardError, Content, Image, LARGE_M0, Run, RunOutput, Tools,
 };
@@ -21,11 +21,12 @@ pub(crate) fn run(tools: &Tools, tally: &mut Tally) -> Result<(), String> {
     fs::create_dir_all(&folder)
         .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     let streams = golden_streams(&folder)?;
-    for board in BOARDS {
+    for board in boards_for_cases() {
         for isa in board.cpu.allowed_isas() {
-            let board = board_for_cases(board);
             cases(tools, board, isa, &streams, tally).map_err(|error| error.to_string())?;
         }
+    }
+    for board in BOARDS {
         models(tools, board, tally)?;
     }
     pairs(tools, tally)?;
@@ -41,9 +42,8 @@ pub(crate) fn run_cases(board: Option<&str>) -> Result<(), String> {
         .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     let streams = golden_streams(&folder)?;
     let mut tally = Tally::default();
-    for board in BOARDS.iter().filter(|known| board.is_none_or(|name| name == known.name)) {
+    for board in boards_for_cases().filter(|known| board.is_none_or(|name| name == known.name)) {
         for isa in board.cpu.allowed_isas() {
-            let board = board_for_cases(board);
             cases(&tools, board, isa, &streams, &mut tally).map_err(|error| error.to_string())?;
         }
     }
@@ -52,9 +52,9 @@ pub(crate) fn run_cases(board: Option<&str>) -> Result<(), String> {
     tally.finish()
 }
 
-/// The board on which the cases of another one's code run: that one, unless it has no room for all of them.
-fn board_for_cases(board: &'static Board) -> &'static Board {
-    if board.cpu == Cpu::M0 { LARGE_M0 } else { board }
+/// The boards that cases run on: all, and the one that stands for an M0, which has room for operators in float as well.
+fn boards_for_cases() -> impl Iterator<Item = &'static Board> {
+    BOARDS.iter().chain([LARGE_M0])
 }
 
 /// The golden vectors, a stream for each file: a small board has no room for all of them at a time.

@@ -26,13 +26,14 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<ExitCode, Failure>
     let json = serde_json::to_vec_pretty(&report).map_err(Failure::new)?;
     let beside =
         if arguments.no_module { None } else { beside(&arguments.output, &report, &json)? };
-    write_atomically(&arguments.output, &compiled.pte).map_err(Failure::new)?;
+    // The program comes last: where it is, all else is.
     if let Some(path) = &arguments.json {
         write_atomically(path, &json).map_err(Failure::new)?;
     }
     for (path, content) in beside.iter().flatten() {
         write_atomically(path, content).map_err(Failure::new)?;
     }
+    write_atomically(&arguments.output, &compiled.pte).map_err(Failure::new)?;
     summarize(&arguments.output.display().to_string(), &compiled, &report);
     if let Some([(module, _), (report, _)]) = &beside {
         eprintln!("  beside it      {}, {}", module.display(), report.display());

@@ -190,6 +190,10 @@ fn files_of_the_users_are_not_overwritten() {
     assert!(!pte.exists(), "a refused command leaves nothing behind");
     assert_eq!(std::fs::read_to_string(&json).unwrap(), "{\"mine\": true}");
     std::fs::remove_file(&json).unwrap();
+    let missing = folder.join("missing/report.json");
+    let output = compile("tiny_linear", &pte, &["--json", missing.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!pte.exists(), "a program without its report is left behind");
     for _ in 0..2 {
         assert!(compile("tiny_linear", &pte, &[]).status.success());
     }

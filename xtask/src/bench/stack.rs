@@ -4,7 +4,7 @@ use crate::fixtures::{Ready, compiled};
 use crate::models::names;
 use crate::steps::root;
 use cortado_contract::{Cpu, Isa, Target};
-use cortado_host::boards::{Board, BoardError, Content, Profile, Tools};
+use cortado_host::boards::{Board, BoardError, Content, LARGE_M0, Profile, Tools};
 use cortado_runtime::LayoutPolicy;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -22,7 +22,9 @@ pub(super) fn run() -> Result<(), String> {
     let mut boards: BTreeMap<Isa, Vec<&str>> = BTreeMap::new();
     for cpu in CPUS {
         let target = Target::new(cpu);
-        let (board, isa) = (Board::for_target(target), target.isa());
+        // An M0's code on the board that has room for all of it.
+        let board = if cpu == Cpu::M0 { LARGE_M0 } else { Board::for_target(target) };
+        let isa = target.isa();
         let image = tools.build(board, isa, Profile::Release, Content::Runner);
         let image = image.map_err(|error| error.to_string())?;
         boards.entry(isa).or_default().push(board.name);

@@ -7,7 +7,7 @@ use cortado_compiler::lift::lift;
 use cortado_compiler::report::Report;
 use cortado_compiler::retarget::retarget;
 use cortado_contract::{Cpu, Target};
-use cortado_host::boards::{Board, BoardError, Content, Image, Profile, Tools};
+use cortado_host::boards::{Board, BoardError, Content, Image, Tools};
 use cortado_host::samples::{Outputs, Samples};
 use cortado_runtime::LayoutPolicy;
 use std::collections::BTreeMap;
@@ -57,8 +57,9 @@ pub(crate) fn run_theirs(tools: &Tools, all: bool, tally: &mut Tally) -> Result<
     let mut images = BTreeMap::new();
     for (name, cpu) in boards {
         let target = Target::new(cpu);
-        let image =
-            tools.build(Board::for_target(target), target.isa(), Profile::Release, Content::Runner);
+        let board = Board::for_target(target);
+        let profile = board.profile(Content::Runner);
+        let image = tools.build(board, target.isa(), profile, Content::Runner);
         images.insert(name, (target, image.map_err(|error| error.to_string())?));
     }
     for path in paths {
@@ -125,8 +126,10 @@ pub(crate) fn run_all(
     let mut images = BTreeMap::new();
     for cpu in CPUS {
         let target = Target::new(cpu);
-        let image =
-            tools.build(Board::for_target(target), target.isa(), Profile::Release, Content::Runner);
+        // Release builds with every operator do not fit the smallest board.
+        let board = Board::for_target(target);
+        let profile = board.profile(Content::Runner);
+        let image = tools.build(board, target.isa(), profile, Content::Runner);
         images.insert(cpu, image.map_err(|error| error.to_string())?);
     }
     for model in names()? {

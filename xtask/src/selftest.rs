@@ -20,7 +20,7 @@ pub(crate) fn run(tools: &Tools, tally: &mut Tally) -> Result<(), BoardError> {
 
     for board in BOARDS {
         for isa in board.cpu.allowed_isas() {
-            for profile in [Profile::Release, Profile::Checked] {
+            for profile in [board.profile(Content::Runner), Profile::Checked] {
                 let start = Instant::now();
                 let image = tools.build(board, isa, profile, Content::Runner)?;
                 println!(

@@ -8,7 +8,7 @@
 //! Memory order does not change: both conversions go element by element. A float input that anything else reads, or that is quantized
 //! in two ways, stays as it is, and so does an output that is not the result of a dequantize.
 
-use crate::lowered::{Affine, Buffer, BufferId, BufferKind, Lowered};
+use crate::lowered::{Affine, Buffer, BufferId, BufferKind, Call, Lowered};
 use crate::plan::operands_and_results;
 use cortado_contract::DType;
 use cortado_contract::ops::Operator;
@@ -31,8 +31,7 @@ fn drop_quantize(program: &mut Lowered, position: usize) -> Option<Affine> {
     let mut found: Option<Affine> = None;
     let mut quantized = Vec::new();
     for (index, call) in program.calls.iter().enumerate() {
-        let reads = operands_and_results(&call.operator);
-        if !reads.iter().any(|(id, is_result)| !is_result && program.storage(*id) == input) {
+        if !reads(program, call, input) {
             continue;
         }
         let Operator::QuantizePerTensor(quantize) = &call.operator else { return None };
@@ -73,15 +72,16 @@ fn drop_dequantize(program: &mut Lowered, position: usize) -> Option<Affine> {
     let kind = BufferKind::View(dequantize.input.id);
     let new = program.add(Buffer { dtype: DType::I8, kind, ..program.buffer(output).clone() });
     program.outputs[position] = new;
-    let is_read = |id: BufferId, is_result: bool| !is_result && program.storage(id) == storage;
     let is_needed = program.outputs.iter().any(|output| program.storage(*output) == storage)
-        || program.calls.iter().any(|call| {
-            operands_and_results(&call.operator)
-                .into_iter()
-                .any(|(id, is_result)| is_read(id, is_result))
-        });
+        || program.calls.iter().any(|call| reads(program, call, storage));
     if !is_needed {
         program.calls.remove(index);
     }
     Some(Affine { scale: dequantize.scale, zero_point: dequantize.zero_point.0 })
+}
+
+/// Whether a call reads a storage, through whatever view.
+fn reads(program: &Lowered, call: &Call, storage: BufferId) -> bool {
+    let mut operands = operands_and_results(&call.operator).into_iter();
+    operands.any(|(id, is_result)| !is_result && program.storage(id) == storage)
 }

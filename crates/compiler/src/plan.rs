@@ -203,9 +203,13 @@ impl MemoryPlan {
 
     /// The time at which most bytes are live, the first if there are several.
     pub fn peak_time(&self, calls: usize) -> usize {
-        let live = self.live_bytes(calls);
-        (0..live.len()).rev().max_by_key(|time| live[*time]).unwrap_or(0)
+        first_peak(&self.live_bytes(calls))
     }
+}
+
+/// The first time at which most bytes are live.
+fn first_peak(live: &[u64]) -> usize {
+    (0..live.len()).rev().max_by_key(|time| live[*time]).unwrap_or(0)
 }
 
 /// An order of a program's calls with a low peak of live bytes, as positions in the program, and whether it is certain that no
@@ -380,7 +384,7 @@ fn shortage(program: &Lowered, flow: &Flow, banks: &[Bank], shortfall: Shortfall
     let order: Vec<usize> = (0..program.calls.len()).collect();
     let blocks = block::blocks(flow, &order, |_| true);
     let live = block::live_bytes(&blocks, program.calls.len());
-    let peak = (0..live.len()).rev().max_by_key(|time| live[*time]).unwrap_or(0);
+    let peak = first_peak(&live);
     let lives = block::lives(flow, &order);
     let at_peak = (0..flow.storages.len())
         .filter(|id| lives[*id].is_some_and(|life| life.first <= peak && peak <= life.last));

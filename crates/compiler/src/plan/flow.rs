@@ -44,7 +44,7 @@ pub(super) struct CallFlow {
     pub(super) outs: Vec<StorageId>,
     /// Those of `reads` over which the result may be written once nobody else needs them.
     pub(super) may_replace: Vec<Takeover>,
-    /// A measure of what it moves to and from each storage, in bytes: see [`Flow::traffic`].
+    /// The multiply-accumulates of one execution.
     pub(super) macs: u64,
 }
 

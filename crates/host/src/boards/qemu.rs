@@ -4,6 +4,7 @@
 //! package away (a newer `qemu-utils` from backports, say) or may not be done, the same packages are unpacked into the
 //! firmware's build directory, which changes nothing else on the machine.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,21 +20,19 @@ pub(super) const QEMU: &str = "qemu-system-arm";
 pub(super) struct Qemu {
     path: PathBuf,
     /// Where its libraries are, if not the system's.
-    libraries: Option<PathBuf>,
+    libraries: Vec<PathBuf>,
 }
 
 impl Qemu {
     /// The system's emulator, or the unpacked one.
     pub(super) fn find() -> Option<Qemu> {
-        let system = Qemu { path: PathBuf::from(QEMU), libraries: None };
-        let own = || {
-            let root = unpacked_directory();
-            let mut directories = fs::read_dir(root.join("usr/lib")).ok()?.flatten();
-            let libraries = directories
-                .find(|entry| entry.file_name().to_string_lossy().contains("-linux-gnu"))?;
-            Some(Qemu { path: root.join("usr/bin").join(QEMU), libraries: Some(libraries.path()) })
+        let system = Qemu { path: PathBuf::from(QEMU), libraries: Vec::new() };
+        let root = unpacked_directory();
+        let own = Qemu {
+            path: root.join("usr/bin").join(QEMU),
+            libraries: library_directories(&root).collect(),
         };
-        [Some(system), own()].into_iter().flatten().find(|qemu| {
+        [system, own].into_iter().find(|qemu| {
             let version = answer(qemu.command().arg("--version"));
             version.is_some()
         })
@@ -52,7 +51,10 @@ impl Qemu {
     /// The command, without arguments.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        if let Some(libraries) = &self.libraries {
+        // A colon in the checkout's own path cannot be said here; the emulator does not answer then.
+        if let Ok(libraries) = env::join_paths(&self.libraries)
+            && !libraries.is_empty()
+        {
             command.env("LD_LIBRARY_PATH", libraries);
         }
         command
@@ -66,6 +68,14 @@ impl Qemu {
 
 fn unpacked_directory() -> PathBuf {
     firmware_directory().join("target/qemu")
+}
+
+/// Where unpacked packages have their libraries: some have theirs in `/lib` still.
+fn library_directories(root: &Path) -> impl Iterator<Item = PathBuf> {
+    let parents = ["usr/lib", "lib"].map(|parent| root.join(parent));
+    let entries = parents.into_iter().flat_map(|parent| fs::read_dir(parent).into_iter().flatten());
+    let directories = entries.flatten().map(|entry| entry.path());
+    directories.filter(|path| path.to_string_lossy().ends_with("-linux-gnu"))
 }
 
 /// Downloads the packages that an installation would add, and unpacks them.

@@ -16,9 +16,9 @@ use cortado_compiler::lowered::{Affine, Buffer, BufferId};
 use cortado_compiler::plan::PlanOptions;
 use cortado_contract::ops::{OperatorKind, Rules};
 use cortado_contract::{Isa, Target};
-use cortado_host::local::{self, AlignedBytes, Visitor, with_method};
+use cortado_host::local::{self, AlignedBytes, with_method};
 use cortado_host::samples::Signature;
-use cortado_runtime::{LayoutPolicy, Method, Micro, Program};
+use cortado_runtime::{LayoutPolicy, Program};
 use serde::Serialize;
 use std::process::ExitCode;
 
@@ -304,12 +304,7 @@ fn instructions(file: &[u8]) -> Result<Vec<Instruction>, cortado_pte::Error> {
 
 /// Loads the program with each instruction set's kernels.
 fn cortado_verdicts(file: &AlignedBytes) -> Vec<CortadoVerdict> {
-    struct Nothing;
-    impl Visitor for Nothing {
-        type Output = ();
-        fn visit<M: Micro>(self, _: Method<'_, M>) {}
-    }
-    let loads = |isa, policy| with_method(file, isa, policy, Nothing);
+    let loads = |isa, policy| with_method(file, isa, policy, |_| ());
     let verdict = |isa: Isa| {
         let reason = loads(isa, LayoutPolicy::Refuse).err().map(|error| error.to_string());
         let adapts = loads(isa, LayoutPolicy::Adapt).is_ok();

@@ -24,8 +24,11 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<ExitCode, Failure>
         return Err(float_denied(&arguments.model, &report));
     }
     let json = serde_json::to_vec_pretty(&report).map_err(Failure::new)?;
-    let beside =
-        if arguments.no_module { None } else { beside(&arguments.output, &report, &json)? };
+    let beside = if arguments.no_module {
+        None
+    } else {
+        beside(&arguments.output, &compiled, &report, &json)?
+    };
     // The program comes last: where it is, all else is.
     if let Some(path) = &arguments.json {
         write_atomically(path, &json).map_err(Failure::new)?;
@@ -46,10 +49,15 @@ type Beside = [(PathBuf, Vec<u8>); 2];
 
 /// The Rust module and the report that go beside the program. `None` where the output is no file that could have something
 /// beside it, such as a pipe.
-fn beside(output: &Path, report: &Report, json: &[u8]) -> Result<Option<Beside>, Failure> {
+fn beside(
+    output: &Path,
+    compiled: &Compiled,
+    report: &Report,
+    json: &[u8],
+) -> Result<Option<Beside>, Failure> {
     let is_special = std::fs::metadata(output).is_ok_and(|metadata| !metadata.is_file());
     let Some(name) = output.file_name().filter(|_| !is_special) else { return Ok(None) };
-    let module = module(report, &name.to_string_lossy());
+    let module = module(compiled, report, &name.to_string_lossy());
     let files = [
         (output.with_extension("rs"), module.into_bytes()),
         (output.with_extension("json"), json.to_vec()),

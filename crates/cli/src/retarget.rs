@@ -10,9 +10,9 @@ use cortado_compiler::judge::upstream::{Outcome, verdict};
 use cortado_compiler::lift::{Lifted, lift};
 use cortado_compiler::retarget::{Changes, retarget as convert};
 use cortado_contract::{Isa, Target};
-use cortado_host::local::{AlignedBytes, Visitor, with_method};
+use cortado_host::local::{AlignedBytes, with_method};
 use cortado_npz::file::write_atomically;
-use cortado_runtime::{LayoutPolicy, LoadError, Method, Micro};
+use cortado_runtime::{LayoutPolicy, LoadError};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -97,12 +97,7 @@ fn confirm(pte: &[u8], target: Target) -> Result<(), String> {
 }
 
 fn load(file: &[u8], isa: Isa, policy: LayoutPolicy) -> Result<(), LoadError> {
-    struct Nothing;
-    impl Visitor for Nothing {
-        type Output = ();
-        fn visit<M: Micro>(self, _: Method<'_, M>) {}
-    }
-    with_method(&AlignedBytes::copy_of(file), isa, policy, Nothing)
+    with_method(&AlignedBytes::copy_of(file), isa, policy, |_| ())
 }
 
 fn summarize(

@@ -352,7 +352,7 @@ fn contradictions_are_named_and_never_run() {
                     [cortado_runtime::LayoutPolicy::Refuse, cortado_runtime::LayoutPolicy::Adapt]
                 {
                     assert!(
-                        cortado_host::local::with_method(&file, isa, policy, Loaded).is_err(),
+                        cortado_host::local::with_method(&file, isa, policy, |_| ()).is_err(),
                         "{name} on {isa}"
                     );
                 }
@@ -360,13 +360,6 @@ fn contradictions_are_named_and_never_run() {
         }
         assert!(!folder.join("o.npz").exists() && !folder.join("r.pte").exists(), "{name}");
     }
-}
-
-struct Loaded;
-
-impl cortado_host::local::Visitor for Loaded {
-    type Output = ();
-    fn visit<M: cortado_runtime::Micro>(self, _: cortado_runtime::Method<'_, M>) {}
 }
 
 /// The text for people, held against files: `CORTADO_BLESS=1 cargo test -p cortado-cli --test command` writes them anew.

@@ -18,9 +18,13 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn compile(model: &str, output: &Path, options: &[&str]) -> Output {
+    compile_for("cortex-m4", model, output, options)
+}
+
+fn compile_for(target: &str, model: &str, output: &Path, options: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cortado"))
         .args(["compile", testdata(&format!("models/{model}/quantized.pt2")).to_str().unwrap()])
-        .args(["--target", "cortex-m4", "-o", output.to_str().unwrap()])
+        .args(["--target", target, "-o", output.to_str().unwrap()])
         .args(options)
         .output()
         .unwrap()
@@ -57,8 +61,8 @@ fn what_it_says_is_enough_and_less_does_not_build() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let main = "mod digits;
 fn main() {
-    let (mut state, mut arena) = (digits::State::new(), digits::Arena::new());
-    let mut method = digits::load(&mut state.0, &mut arena).unwrap();
+    let mut arena = digits::Arena::new();
+    let mut method = digits::link(&mut arena);
     let input = [0.5 as digits::Input0Element; digits::INPUT0_COUNT];
     method.set_input(0, &input).unwrap();
     method.execute().unwrap();
@@ -66,6 +70,11 @@ fn main() {
     assert_eq!(scores.len(), digits::OUTPUT0_COUNT);
     assert_eq!(digits::OUTPUT0_SHAPE, [1, 10]);
     assert!(digits::STACK_BYTES > 0);
+    let (mut state, mut arena) = (digits::State::new(), digits::Arena::new());
+    let mut loaded = digits::load(&mut state.0, &mut arena).unwrap();
+    loaded.set_input(0, &input).unwrap();
+    loaded.execute().unwrap();
+    assert_eq!(loaded.output::<digits::Output0Element>(0).unwrap(), scores);
     println!(\"{} scores\", scores.len());
 }
 ";
@@ -73,20 +82,124 @@ fn main() {
     assert!(good.status.success(), "{}", text(&good.stderr));
     assert_eq!(text(&good.stdout), "10 scores\n");
 
-    let small = main.replace("digits::Arena::new()", "cortado_runtime::Aligned::<16>::new()");
-    let small = build(&folder, &small);
-    assert!(text(&small.stderr).contains("the arena is too small"), "{}", text(&small.stderr));
-    let small = main.replace("digits::State::new()", "([0u32; 3],)");
-    let small = build(&folder, &small);
-    assert!(text(&small.stderr).contains("the state is too small"), "{}", text(&small.stderr));
+    let refused = |main: &str, words: &str| {
+        let said = text(&build(&folder, main).stderr);
+        assert!(said.contains(words), "{words}: {said}");
+    };
+    let small = "cortado_runtime::Aligned::<16>::new()";
+    let link = |arena: &str| main.replacen("digits::Arena::new()", arena, 1);
+    refused(&link(small), "the arena is too small");
+    let load = "(digits::State::new(), digits::Arena::new())";
+    refused(&main.replace(load, &format!("(digits::State::new(), {small})")), "arena is too small");
+    refused(&main.replace("digits::State::new()", "([0u32; 3],)"), "the state is too small");
 
-    // Another program under the same name is found out as well.
+    // Another program under the same name is found out as well, of whatever length.
+    let pte = folder.join("src/digits.pte");
+    let good = std::fs::read(&pte).unwrap();
     let other = folder.join("src/other.pte");
     assert!(compile("tiny_linear", &other, &["--no-module"]).status.success());
     assert!(!folder.join("src/other.rs").exists());
-    std::fs::copy(&other, folder.join("src/digits.pte")).unwrap();
-    let stale = build(&folder, main);
-    assert!(text(&stale.stderr).contains("mismatched types"), "{}", text(&stale.stderr));
+    std::fs::copy(&other, &pte).unwrap();
+    refused(main, "this module was made for another program");
+    for position in [good.len() - 1, good.len() / 2, 0] {
+        let mut edited = good.clone();
+        edited[position] ^= 0x80;
+        std::fs::write(&pte, edited).unwrap();
+        refused(main, "this module was made for another program");
+    }
+    std::fs::write(&pte, &good).unwrap();
+
+    // A module that another version of the compiler made, and one that was edited.
+    let module = folder.join("src/digits.rs");
+    let made = std::fs::read_to_string(&module).unwrap();
+    let edited = |from: &str, to: &str, words: &str| {
+        assert!(made.contains(from), "{from} is not in {made}");
+        std::fs::write(&module, made.replace(from, to)).unwrap();
+        refused(main, words);
+    };
+    edited("STATE_VERSION == ", "STATE_VERSION == 9", "made by another version of cortado");
+    edited("QuantizePerTensor, ", "", "the prepared state is damaged");
+    std::fs::write(&module, made.as_bytes()).unwrap();
+    assert!(build(&folder, main).status.success());
+}
+
+/// Every fixture: what the compiler loaded is what the firmware would load, and computes the same.
+#[test]
+fn linked_programs_are_loaded_programs() {
+    let folder = folder("module-all");
+    let mut models: Vec<String> = std::fs::read_dir(testdata("models"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter(|name| testdata(&format!("models/{name}/quantized.pt2")).exists())
+        .collect();
+    models.sort();
+    let (mut modules, mut calls) = (String::new(), String::new());
+    // One instruction set each, in turn: what is prepared does not depend on it.
+    let targets = [("scalar", "cortex-m0"), ("dsp", "cortex-m4"), ("mve", "cortex-m55")];
+    for (model, (isa, target)) in models.iter().zip(targets.iter().cycle()) {
+        let name = format!("{model}_{isa}");
+        let pte = folder.join(format!("src/{name}.pte"));
+        let options: &[&str] = if *isa == "dsp" { &["--lend", "outputs"] } else { &[] };
+        let output = compile_for(target, model, &pte, options);
+        assert!(output.status.success(), "{name}: {}", text(&output.stderr));
+        modules.push_str(&format!("mod {name};\n"));
+        calls.push_str(&format!("    both!({name});\n"));
+    }
+    let count = modules.lines().count();
+    let main = format!(
+        "{modules}
+use cortado_runtime::{{Aligned, Method}};
+macro_rules! both {{
+    ($module:ident) => {{{{
+        // Memory of their own: each is compared after both have run.
+        let mut linked_arena = Box::new($module::Arena::new());
+        let linked = run($module::link(&mut linked_arena));
+        let (mut state, mut arena) = (Box::new($module::State::new()), Box::new($module::Arena::new()));
+        let loaded = run($module::load(&mut state.0, &mut arena).unwrap());
+        assert!(linked == loaded, stringify!($module));
+        let sizes = $module::LINKED.requirements().banks;
+        assert_eq!(sizes.as_slice(), [$module::ARENA_BYTES as u32]);
+    }}}};
+}}
+/// The state, the outputs and what is left in the memory that is lent.
+fn run(mut method: Method<'_>) -> (Vec<u32>, Vec<Vec<u8>>) {{
+    let mut random = 1u32;
+    let mut next = || {{
+        random = random.wrapping_mul(1664525).wrapping_add(1013904223);
+        random >> 24
+    }};
+    for index in 0..method.input_count() {{
+        let is_float = method.input_info(index).unwrap().dtype.size_bytes() == 4;
+        let input = method.fill_input_bytes(index).unwrap();
+        for bytes in input.chunks_mut(4) {{
+            let number = (next() as f32 - 128.0) / 64.0;
+            let number = if is_float {{ number.to_le_bytes() }} else {{ [next() as u8 & 1; 4] }};
+            bytes.copy_from_slice(&number[..bytes.len()]);
+        }}
+    }}
+    let mut lent: Vec<Box<Aligned<{{ 1 << 20 }}>>> =
+        method.lent().map(|_| Box::new(Aligned::new())).collect();
+    let sizes: Vec<usize> = method.lent().map(|info| info.size_bytes().unwrap() as usize).collect();
+    let mut outputs: Vec<&mut [u8]> =
+        lent.iter_mut().zip(&sizes).map(|(memory, size)| &mut memory.0[..*size]).collect();
+    method.execute_with(&[], &mut outputs).unwrap();
+    let lent = outputs.iter().map(|output| output.to_vec());
+    let own = (0..method.output_count())
+        .filter(|index| !method.is_output_lent(*index))
+        .map(|index| method.output_bytes(index).unwrap().to_vec());
+    (method.state().to_vec(), lent.chain(own).collect())
+}}
+fn main() {{
+    std::thread::Builder::new().stack_size(64 << 20).spawn(all).unwrap().join().unwrap();
+}}
+fn all() {{
+{calls}    println!(\"{{}} programs\", {count});
+}}
+"
+    );
+    let built = build(&folder, &main);
+    assert_eq!(text(&built.stdout), format!("{count} programs\n"), "{}", text(&built.stderr));
+    assert!(count >= 25, "{count} programs");
 }
 
 #[test]
@@ -97,8 +210,8 @@ fn banks_and_lent_memory_have_types_of_their_own() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let main = "mod model;
 fn main() {
-    let (mut state, mut dtcm, mut sram) = (model::State::new(), model::Dtcm::new(), model::Sram::new());
-    let mut method = model::load(&mut state.0, &mut dtcm, &mut sram).unwrap();
+    let (mut dtcm, mut sram) = (model::Dtcm::new(), model::Sram::new());
+    let mut method = model::link(&mut dtcm, &mut sram);
     let input = model::Input0Memory::new();
     method.execute_with(&[&input.0], &mut []).unwrap();
     println!(\"{}\", method.output::<f32>(0).unwrap().len());

@@ -21,6 +21,9 @@ pub enum CompileError {
     /// The program's activations do not fit the memory that was given.
     #[error("{0}")]
     Memory(#[from] Shortage),
+    /// The runtime does not take the program, such as one of more inputs than it has room for.
+    #[error("the runtime cannot run the program that was made: {0}")]
+    Refused(#[from] cortado_runtime::LoadError),
     /// A defect of the compiler.
     #[error("this is a defect of Cortado, please report it: {0}")]
     Internal(String),

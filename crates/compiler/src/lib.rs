@@ -10,8 +10,9 @@
 //! | lower | [`mod@lower`] | graph and target | [`lowered::Lowered`], calls of Cortado's operators |
 //! | plan | [`mod@plan`] | lowered program | [`plan::MemoryPlan`] |
 //! | emit | [`mod@emit`] | all of it | bytes of a `.pte` |
+//! | link | [`mod@link`] | bytes of a `.pte` | [`link::Linked`], loaded ahead of time |
 //!
-//! [`mod@finish`] is the last two in one. The other way, [`mod@lift`] reads any `.pte` back as a lowered program, and
+//! [`mod@finish`] is plan and emit in one. The other way, [`mod@lift`] reads any `.pte` back as a lowered program, and
 //! [`mod@retarget`] turns one for one instruction set into one for another.
 //!
 //! The target is a value, handed from stage to stage.
@@ -30,6 +31,7 @@ pub mod graph;
 pub mod import;
 pub mod judge;
 pub mod lift;
+pub mod link;
 pub mod lower;
 pub mod lowered;
 pub mod module;
@@ -63,6 +65,8 @@ pub struct Compiled {
     pub plan: plan::MemoryPlan,
     /// The file.
     pub pte: Vec<u8>,
+    /// The file as it is once it has been loaded.
+    pub linked: link::Linked,
 }
 
 /// Compiles an exported program for a target.
@@ -97,5 +101,6 @@ pub fn compile_with(
     }
     let finish::Finished { lowered: scheduled, plan, pte } =
         finish::finish(&lowered, target, options)?;
-    Ok(Compiled { target, graph, lowered, scheduled, plan, pte })
+    let linked = link::link(&pte, target)?;
+    Ok(Compiled { target, graph, lowered, scheduled, plan, pte, linked })
 }

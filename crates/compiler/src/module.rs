@@ -1,22 +1,25 @@
-//! The Rust module beside a compiled program: its memory as types and constants, so that a firmware that gives it too little does not
-//! compile.
+//! The Rust module beside a compiled program: the program as it is once it has been loaded, and its memory as types and constants, so
+//! that a firmware that gives it too little, or something else, does not compile.
 
+use crate::Compiled;
+use crate::link::Linked;
 use crate::report::{BankReport, Report, TensorReport};
+use cortado_runtime::{STATE_VERSION, digest};
 use std::fmt::{self, Write};
 
 /// What the first line of each module starts with.
 pub const FIRST_WORDS: &str = "//! Made by `cortado compile`";
 
 /// The module for a program that lies beside it under the name `pte_file`.
-pub fn module(report: &Report, pte_file: &str) -> String {
+pub fn module(compiled: &Compiled, report: &Report, pte_file: &str) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write(&mut text, report, pte_file);
+    let _ = write(&mut text, compiled, report, pte_file);
     text
 }
 
-fn write(out: &mut String, report: &Report, pte_file: &str) -> fmt::Result {
-    let Report { cpu, isa, pte_bytes, state_bytes, memory, stack, .. } = report;
+fn write(out: &mut String, compiled: &Compiled, report: &Report, pte_file: &str) -> fmt::Result {
+    let Report { cpu, isa, memory, stack, .. } = report;
     let banks = banks(&memory.banks);
     let is_single = banks.len() == 1;
     writeln!(
@@ -24,21 +27,19 @@ fn write(out: &mut String, report: &Report, pte_file: &str) -> fmt::Result {
         "{FIRST_WORDS}: the program `{pte_file}` for {cpu}, {isa} kernels. Changes will be overwritten.\n\
          //!\n\
          //! ```ignore\n\
-         //! static mut STATE: model::State = model::State::new();\n\
-         //! let mut method = model::load(&mut state.0, {})?;\n\
+         //! let mut method = model::link({});\n\
+         //! method.set_input(0, &input)?;\n\
+         //! method.execute()?;\n\
+         //! let scores = method.output::<model::Output0Element>(0)?;\n\
          //! ```\n\
          \n\
          #![allow(dead_code, reason = \"a firmware uses a part\")]\n\
+         #![allow(long_running_const_eval, reason = \"the program's digest is computed when the firmware is built\")]\n\
          \n\
-         use cortado_runtime::{{Aligned, Banks, LayoutPolicy, LoadError, Method, Native, Program}};\n\
-         \n\
-         /// The program, to be read in place.\n\
-         pub static PROGRAM: Aligned<PROGRAM_BYTES> = Aligned(*include_bytes!({pte_file:?}));\n\
-         \n\
-         /// The size of the program. A module that is not of this very program does not compile.\n\
-         pub const PROGRAM_BYTES: usize = {pte_bytes};",
+         use cortado_runtime::{{Aligned, Banks, Isa, LayoutPolicy, Linked, LoadError, Method, Operators, Program, arch, operators}};",
         banks.iter().map(|bank| format!("&mut {}", bank.argument)).collect::<Vec<_>>().join(", ")
     )?;
+    write_program(out, compiled, report, pte_file)?;
     for Bank { constant, type_name, what, bytes, .. } in &banks {
         writeln!(
             out,
@@ -49,12 +50,12 @@ fn write(out: &mut String, report: &Report, pte_file: &str) -> fmt::Result {
     }
     writeln!(
         out,
-        "\n/// Words of the method's state: its prepared operators.\n\
+        "\n/// Words of the method's state, for [`load`] only: what loading prepares.\n\
          pub const STATE_WORDS: usize = {};\n\
-         \n/// Memory for the method's state.\npub struct State(pub [u32; STATE_WORDS]);\n\
+         \n/// Memory for the method's state, for [`load`] only.\npub struct State(pub [u32; STATE_WORDS]);\n\
          \nimpl State {{\n    /// State before loading.\n    #[allow(clippy::new_without_default, reason = \"for statics\")]\n    \
          pub const fn new() -> Self {{\n        State([0; STATE_WORDS])\n    }}\n}}",
-        state_bytes / 4
+        compiled.linked.state.len()
     )?;
     if let Some(stack) = stack {
         writeln!(
@@ -97,18 +98,69 @@ fn write(out: &mut String, report: &Report, pte_file: &str) -> fmt::Result {
     let slices: Vec<String> =
         banks.iter().map(|bank| format!("&mut {}.0[..]", bank.argument)).collect();
     let memory = if is_single { "An arena that is" } else { "A bank that is" };
+    let (count, slices) = (banks.len(), slices.join(", "));
     writeln!(
         out,
-        "\n/// Loads the program. {memory} too small, or too little state, is an error when the firmware is built.\n\
+        "\n/// The program, ready for its inputs: it was loaded when it was compiled, and is linked with its own kernels only. {memory} too\n\
+         /// small is an error when the firmware is built.\n\
+         pub fn link<'m{generics}>(\n{arguments}) -> Method<'m, {count}> {{\n{asserts}    \
+         LINKED.method(Banks::from([{slices}]))\n}}\n\
+         \n/// Loads the program from its file, with all checks, and with the kernels of [`OPERATORS`] only. {memory} too small, or too\n\
+         /// little state, is an error when the firmware is built.\n\
          ///\n\
          /// # Errors\n\
          /// See [`LoadError`].\n\
          pub fn load<'m, const STATE: usize{generics}>(\n    state: &'m mut [u32; STATE],\n{arguments}) -> Result<Method<'m, \
-         Native>, LoadError> {{\n    const {{ assert!(STATE >= STATE_WORDS, \"the state is too small for this program\") \
-         }};\n{asserts}    let banks = Banks::from([{}]);\n    \
-         Program::parse(&PROGRAM.0)?.load(LayoutPolicy::Refuse, state, banks)\n}}",
-        slices.join(", ")
+         {count}>, LoadError> {{\n    const {{ assert!(STATE >= STATE_WORDS, \"the state is too small for this program\") \
+         }};\n{asserts}    let banks = Banks::from([{slices}]);\n    \
+         Program::parse(&PROGRAM.0)?.load_with(&OPERATORS, LayoutPolicy::Refuse, state, banks)\n}}",
     )
+}
+
+/// The program's bytes, what it is linked of, and the assertions that hold both together.
+fn write_program(
+    out: &mut String,
+    compiled: &Compiled,
+    report: &Report,
+    pte_file: &str,
+) -> fmt::Result {
+    let Report { isa, pte_bytes, .. } = report;
+    let Linked { operators, state, constants_start } = &compiled.linked;
+    let isa_type = capitalized(isa);
+    writeln!(
+        out,
+        "\nconst FILE: &[u8] = include_bytes!({pte_file:?});\n\
+         \n/// The size of the program.\n\
+         pub const PROGRAM_BYTES: usize = {pte_bytes};\n\
+         \nconst _: () = assert!(\n    \
+         FILE.len() == PROGRAM_BYTES && cortado_runtime::digest(FILE) == {:#018x},\n    \
+         \"this module was made for another program than the file beside it: compile the model again\",\n);\n\
+         const _: () = assert!(\n    \
+         cortado_runtime::STATE_VERSION == {STATE_VERSION},\n    \
+         \"this module was made by another version of cortado than the runtime's: compile the model again\",\n);\n\
+         const _: () = assert!(\n    \
+         cortado_runtime::has_kernels_of(Isa::{isa_type}),\n    \
+         \"this program was compiled for {isa} kernels, and the firmware is built with others: choose the feature isa-{isa} of \
+         cortado-runtime, or compile the model for the firmware's core\",\n);\n\
+         \n/// The operators that the program uses.\n\
+         pub const OPERATORS: Operators<'static> = operators![arch::{isa_type}: {}];\n\
+         \n/// The program's file, to be read in place by [`load`].\n\
+         pub static PROGRAM: Aligned<PROGRAM_BYTES> = Aligned::copy_of(FILE, 0);\n\
+         \n/// The part of it that [`link`] needs.\n\
+         static CONSTANTS: Aligned<{{ PROGRAM_BYTES - {constants_start} }}> = Aligned::copy_of(FILE, {constants_start});\n\
+         \n/// The program as it is once it has been loaded.\n\
+         pub static LINKED: Linked = Linked::new(&CONSTANTS.0, &PREPARED, OPERATORS);\n\
+         \n/// What loading prepares.\n\
+         #[rustfmt::skip]\n\
+         static PREPARED: [u32; STATE_WORDS] = [",
+        digest(&compiled.pte),
+        operators.iter().map(|kind| format!("{kind:?}")).collect::<Vec<_>>().join(", "),
+    )?;
+    for words in state.chunks(8) {
+        let words: Vec<String> = words.iter().map(|word| format!("{word:#010x},")).collect();
+        writeln!(out, "    {}", words.join(" "))?;
+    }
+    writeln!(out, "];")
 }
 
 /// A bank under the names that it has in the module.
@@ -207,7 +259,7 @@ fn identifier(name: &str) -> String {
 
 /// Whether a name, or what is made of it, is Rust's or has another meaning in the module.
 fn is_taken(name: &str) -> bool {
-    const TAKEN: [&str; 64] = [
+    const TAKEN: [&str; 66] = [
         // Keywords, those included that are reserved.
         "abstract",
         "as",
@@ -264,10 +316,12 @@ fn is_taken(name: &str) -> bool {
         // Types that the module uses, and the stack, of which it has the size as well.
         "aligned",
         "banks",
+        "isa",
         "layout_policy",
+        "linked",
         "load_error",
         "method",
-        "native",
+        "operators",
         "program",
         "result",
         "stack",

@@ -5,7 +5,6 @@ use crate::lowered::{Affine, BufferId, BufferKind, Call, Lowered, LoweredDomain}
 use crate::plan::{ALIGNMENT, MemoryPlan, Placement, operands};
 use crate::stack::{self, StackBound};
 use cortado_contract::ops::{Operator, OperatorKind, Rules};
-use cortado_kernels::state_words;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -224,7 +223,7 @@ pub struct FloatOperator {
 impl Report {
     /// The report of a compilation.
     pub fn new(compiled: &Compiled) -> Self {
-        let Compiled { target, scheduled: lowered, plan, pte, .. } = compiled;
+        let Compiled { target, scheduled: lowered, plan, pte, linked, .. } = compiled;
         let operators: Vec<OperatorReport> = lowered
             .calls
             .iter()
@@ -251,11 +250,7 @@ impl Report {
             arena_bytes: plan.arena_bytes,
             arena_lower_bound_bytes: plan.lower_bound_bytes,
             memory: MemoryReport::new(lowered, plan),
-            state_bytes: 4 * lowered
-                .calls
-                .iter()
-                .map(|call| state_words(call.operator.kind()))
-                .sum::<usize>(),
+            state_bytes: 4 * linked.state.len(),
             stack: stack::bound(target.isa(), lowered.calls.iter().map(|it| it.operator.kind())),
             macs,
             int8_share,

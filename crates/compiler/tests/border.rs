@@ -10,8 +10,8 @@ use cortado_compiler::plan::PlanOptions;
 use cortado_compiler::retarget::retarget;
 use cortado_contract::quant::{Activation, ZeroPoint, dequantize, inverse_scale, quantize};
 use cortado_contract::{Cpu, DType, Target};
-use cortado_host::local::{AlignedBytes, Lent, Visitor, with_method};
-use cortado_runtime::{LayoutPolicy, Method, Micro};
+use cortado_host::local::{AlignedBytes, Lent, Method, with_method};
+use cortado_runtime::LayoutPolicy;
 use cortado_testkit::random::Random;
 
 fn options() -> PlanOptions {
@@ -20,56 +20,48 @@ fn options() -> PlanOptions {
 
 /// Runs a program on random real numbers, converted as `inputs` and `outputs` say, and gives its outputs as real numbers.
 fn run(pte: &[u8], target: Target, seed: u32) -> Vec<Vec<f32>> {
-    struct Run {
-        inputs: Vec<Option<Affine>>,
-        outputs: Vec<Option<Affine>>,
-        seed: u32,
-    }
-    impl Visitor for Run {
-        type Output = Vec<Vec<f32>>;
-        fn visit<M: Micro>(self, mut method: Method<'_, M>) -> Vec<Vec<f32>> {
-            let mut random = Random::new(self.seed);
-            let mut lent = Lent::new(&method);
-            for index in 0..method.input_count() {
-                let info = method.input_info(index).unwrap();
-                let count: u32 = info.dims[..usize::from(info.rank)].iter().product();
-                let numbers: Vec<f32> =
-                    (0..count).map(|_| random.between(-400, 400) as f32 / 100.0).collect();
-                let bytes: Vec<u8> = match self.inputs.get(index).copied().flatten() {
-                    None => numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
-                    Some(Affine { scale, zero_point }) => {
-                        let (inverse, point) = (inverse_scale(scale), ZeroPoint(zero_point));
-                        let convert =
-                            |number: &f32| quantize(*number, inverse, point, Activation::INT8);
-                        numbers.iter().map(|number| convert(number) as u8).collect()
-                    }
-                };
-                lent.set_input(&mut method, index, &bytes).unwrap();
-            }
-            lent.execute(&mut method).unwrap();
-            let output = |index: usize| {
-                let bytes = lent.output(&method, index).unwrap();
-                match self.outputs.get(index).copied().flatten() {
-                    Some(Affine { scale, zero_point }) => bytes
-                        .iter()
-                        .map(|byte| {
-                            let integer = i32::from(*byte as i8);
-                            dequantize(integer, scale as f32, ZeroPoint(zero_point))
-                        })
-                        .collect(),
-                    None => {
-                        let numbers = bytes.as_chunks().0.iter();
-                        numbers.map(|number| f32::from_le_bytes(*number)).collect()
-                    }
-                }
-            };
-            (0..method.output_count()).map(output).collect()
-        }
-    }
     let program = lift(pte).unwrap().program;
     let (inputs, outputs) = (program.input_affines, program.output_affines);
     let file = AlignedBytes::copy_of(pte);
-    with_method(&file, target.isa(), LayoutPolicy::Refuse, Run { inputs, outputs, seed }).unwrap()
+    let run = |mut method: Method<'_>| -> Vec<Vec<f32>> {
+        let mut random = Random::new(seed);
+        let mut lent = Lent::new(&method);
+        for index in 0..method.input_count() {
+            let info = method.input_info(index).unwrap();
+            let count: u32 = info.dims[..usize::from(info.rank)].iter().product();
+            let numbers: Vec<f32> =
+                (0..count).map(|_| random.between(-400, 400) as f32 / 100.0).collect();
+            let bytes: Vec<u8> = match inputs.get(index).copied().flatten() {
+                None => numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+                Some(Affine { scale, zero_point }) => {
+                    let (inverse, point) = (inverse_scale(scale), ZeroPoint(zero_point));
+                    let convert =
+                        |number: &f32| quantize(*number, inverse, point, Activation::INT8);
+                    numbers.iter().map(|number| convert(number) as u8).collect()
+                }
+            };
+            lent.set_input(&mut method, index, &bytes).unwrap();
+        }
+        lent.execute(&mut method).unwrap();
+        let output = |index: usize| {
+            let bytes = lent.output(&method, index).unwrap();
+            match outputs.get(index).copied().flatten() {
+                Some(Affine { scale, zero_point }) => bytes
+                    .iter()
+                    .map(|byte| {
+                        let integer = i32::from(*byte as i8);
+                        dequantize(integer, scale as f32, ZeroPoint(zero_point))
+                    })
+                    .collect(),
+                None => {
+                    let numbers = bytes.as_chunks().0.iter();
+                    numbers.map(|number| f32::from_le_bytes(*number)).collect()
+                }
+            }
+        };
+        (0..method.output_count()).map(output).collect()
+    };
+    with_method(&file, target.isa(), LayoutPolicy::Refuse, run).unwrap()
 }
 
 #[test]

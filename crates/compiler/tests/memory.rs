@@ -15,10 +15,10 @@ use cortado_compiler::{CompileError, compile_with};
 use cortado_contract::ops::{self, Operator};
 use cortado_contract::quant::ZeroPoint;
 use cortado_contract::{Cpu, DType, Target};
-use cortado_host::local::{self, AlignedBytes, Lent, POISON, Visitor, with_method};
+use cortado_host::local::{self, AlignedBytes, Lent, Method, POISON, with_method};
 use cortado_host::samples::Samples;
 use cortado_npz::Archive;
-use cortado_runtime::{LayoutPolicy, LoadError, Method, Micro, TensorError};
+use cortado_runtime::{LayoutPolicy, LoadError, TensorError};
 use cortado_testkit::random::Random;
 
 const TARGET: Cpu = Cpu::M55;
@@ -156,47 +156,38 @@ fn apart(program: &Lowered) -> MemoryPlan {
 /// Runs a program on inputs that follow from `seed`, once as it is and once with everything overwritten that no call will read; and
 /// gives the outputs of the second run.
 fn outputs(pte: &[u8], seed: u32) -> Result<Vec<Vec<u8>>, LoadError> {
-    struct Run<'l> {
-        lives: &'l Lives,
-        seed: u32,
-    }
-    impl Visitor for Run<'_> {
-        type Output = Vec<Vec<u8>>;
-        fn visit<M: Micro>(self, mut method: Method<'_, M>) -> Vec<Vec<u8>> {
-            let mut lent = Lent::new(&method);
-            let mut runs = Vec::new();
-            for poisons in [false, true] {
-                let mut random = Random::new(self.seed);
-                for index in 0..method.input_count() {
-                    let info = method.input_info(index).unwrap();
-                    let count = info.size_bytes().unwrap() as usize / 4;
-                    let number = |_| random.between(-100, 100) as f32 / 8.0;
-                    let bytes: Vec<u8> =
-                        (0..count).map(number).flat_map(f32::to_le_bytes).collect();
-                    lent.set_input(&mut method, index, &bytes).unwrap();
-                }
-                lent.execute_observed(&mut method, |step| {
-                    for (region, keep) in self.lives.after(step.instruction).iter().enumerate() {
-                        let Some(bytes) = step.memory.region_mut(region) else { continue };
-                        if poisons {
-                            let dead = bytes.iter_mut().zip(keep).filter(|(_, keep)| !**keep);
-                            dead.for_each(|(byte, _)| *byte = POISON);
-                        }
-                    }
-                })
-                .unwrap();
-                let outputs = (0..method.output_count())
-                    .map(|index| lent.output(&method, index).unwrap().to_vec());
-                runs.push(outputs.collect::<Vec<_>>());
-            }
-            assert_eq!(runs[0], runs[1], "a call reads what it was not given");
-            runs.remove(1)
-        }
-    }
     let lives = Lives::of(pte);
     let file = AlignedBytes::copy_of(pte);
     let isa = Target::new(TARGET).isa();
-    with_method(&file, isa, LayoutPolicy::Adapt, Run { lives: &lives, seed })
+    with_method(&file, isa, LayoutPolicy::Adapt, |mut method| {
+        let mut lent = Lent::new(&method);
+        let mut runs = Vec::new();
+        for poisons in [false, true] {
+            let mut random = Random::new(seed);
+            for index in 0..method.input_count() {
+                let info = method.input_info(index).unwrap();
+                let count = info.size_bytes().unwrap() as usize / 4;
+                let number = |_| random.between(-100, 100) as f32 / 8.0;
+                let bytes: Vec<u8> = (0..count).map(number).flat_map(f32::to_le_bytes).collect();
+                lent.set_input(&mut method, index, &bytes).unwrap();
+            }
+            lent.execute_observed(&mut method, |step| {
+                for (region, keep) in lives.after(step.instruction).iter().enumerate() {
+                    let Some(bytes) = step.memory.region_mut(region) else { continue };
+                    if poisons {
+                        let dead = bytes.iter_mut().zip(keep).filter(|(_, keep)| !**keep);
+                        dead.for_each(|(byte, _)| *byte = POISON);
+                    }
+                }
+            })
+            .unwrap();
+            let outputs = (0..method.output_count())
+                .map(|index| lent.output(&method, index).unwrap().to_vec());
+            runs.push(outputs.collect::<Vec<_>>());
+        }
+        assert_eq!(runs[0], runs[1], "a call reads what it was not given");
+        runs.remove(1)
+    })
 }
 
 /// What of a file's memory is read after each of its calls, by the file's own dataflow.
@@ -353,26 +344,17 @@ fn wrong_plans_are_refused_when_they_are_loaded() {
 
 /// As [`outputs`], for a file whose dataflow may make no sense.
 fn run_unjudged(pte: &[u8], seed: u32) -> Result<Vec<Vec<u8>>, LoadError> {
-    struct Run(u32);
-    impl Visitor for Run {
-        type Output = Vec<Vec<u8>>;
-        fn visit<M: Micro>(self, mut method: Method<'_, M>) -> Vec<Vec<u8>> {
-            let mut random = Random::new(self.0);
-            for index in 0..method.input_count() {
-                let input = method.fill_input::<f32>(index).unwrap();
-                input.fill_with(|| random.between(-100, 100) as f32 / 8.0);
-            }
-            method.execute().unwrap();
-            let outputs = 0..method.output_count();
-            outputs.map(|index| method.output_bytes(index).unwrap().to_vec()).collect()
+    let (file, isa) = (AlignedBytes::copy_of(pte), Target::new(TARGET).isa());
+    with_method(&file, isa, LayoutPolicy::Adapt, |mut method| {
+        let mut random = Random::new(seed);
+        for index in 0..method.input_count() {
+            let input = method.fill_input::<f32>(index).unwrap();
+            input.fill_with(|| random.between(-100, 100) as f32 / 8.0);
         }
-    }
-    with_method(
-        &AlignedBytes::copy_of(pte),
-        Target::new(TARGET).isa(),
-        LayoutPolicy::Adapt,
-        Run(seed),
-    )
+        method.execute().unwrap();
+        let outputs = 0..method.output_count();
+        outputs.map(|index| method.output_bytes(index).unwrap().to_vec()).collect()
+    })
 }
 
 #[test]
@@ -429,34 +411,26 @@ fn banks_change_no_result_of_a_fixture() {
 
 #[test]
 fn what_is_lent_is_said_to_be_the_callers_executed_or_not() {
-    struct Both;
-    impl Visitor for Both {
-        type Output = ();
-        fn visit<M: Micro>(self, mut method: Method<'_, M>) {
-            assert_eq!(method.set_input_bytes(0, &[]), Err(TensorError::Lent));
-            assert_eq!(method.output_bytes(0), Err(TensorError::Lent));
-        }
-    }
-    struct OutputsOnly;
-    impl Visitor for OutputsOnly {
-        type Output = ();
-        fn visit<M: Micro>(self, mut method: Method<'_, M>) {
-            let input = AlignedBytes::zeroed(method.lent().next().unwrap().span().len());
-            assert_eq!(method.output_bytes(0), Err(TensorError::NotExecuted));
-            method.execute_with(&[input.as_ref()], &mut []).unwrap();
-            // Nothing was written, so the outputs are still there.
-            assert_eq!(method.set_input_bytes(0, &[]), Err(TensorError::Lent));
-            assert!(method.output_bytes(0).is_ok());
-        }
-    }
+    let both = |mut method: Method<'_>| {
+        assert_eq!(method.set_input_bytes(0, &[]), Err(TensorError::Lent));
+        assert_eq!(method.output_bytes(0), Err(TensorError::Lent));
+    };
+    let outputs_only = |mut method: Method<'_>| {
+        let input = AlignedBytes::zeroed(method.lent().next().unwrap().span().len());
+        assert_eq!(method.output_bytes(0), Err(TensorError::NotExecuted));
+        method.execute_with(&[input.as_ref()], &mut []).unwrap();
+        // Nothing was written, so the outputs are still there.
+        assert_eq!(method.set_input_bytes(0, &[]), Err(TensorError::Lent));
+        assert!(method.output_bytes(0).is_ok());
+    };
     let target = Target::new(TARGET);
     let exported = ExportedProgram::open(common::path("tiny_linear", "quantized.pt2")).unwrap();
     let compiled = |lend_outputs| {
         let options = PlanOptions { lend_inputs: true, lend_outputs, ..PlanOptions::default() };
         AlignedBytes::copy_of(&compile_with(&exported, target, &options).unwrap().pte)
     };
-    with_method(&compiled(true), target.isa(), LayoutPolicy::Refuse, Both).unwrap();
-    with_method(&compiled(false), target.isa(), LayoutPolicy::Refuse, OutputsOnly).unwrap();
+    with_method(&compiled(true), target.isa(), LayoutPolicy::Refuse, both).unwrap();
+    with_method(&compiled(false), target.isa(), LayoutPolicy::Refuse, outputs_only).unwrap();
 }
 
 #[test]

@@ -406,10 +406,44 @@ impl OperatorKind {
             .find(|kind| kind.name() == name && kind.overload() == overload)
     }
 
+    /// A number made of the operator's name and overload, to find it by without comparing names; see [`name_hash`].
+    pub const fn name_hash(self) -> u32 {
+        name_hash(self.name().as_bytes(), self.overload().as_bytes())
+    }
+
+    /// The operator with this [`name_hash`]. That of a name which is no operator's may be the same by chance.
+    pub fn from_name_hash(hash: u32) -> Option<OperatorKind> {
+        const HASHES: [u32; OperatorKind::ALL.len()] = {
+            let mut hashes = [0; OperatorKind::ALL.len()];
+            let mut index = 0;
+            while index < hashes.len() {
+                hashes[index] = OperatorKind::ALL[index].name_hash();
+                index += 1;
+            }
+            hashes
+        };
+        let position = HASHES.iter().position(|known| *known == hash)?;
+        OperatorKind::ALL.get(position).copied()
+    }
+
     /// The position of an argument in the schema.
     pub fn argument_name(self, position: u8) -> &'static str {
         self.argument_names().get(usize::from(position)).copied().unwrap_or("?")
     }
+}
+
+/// The 32-bit Fowler-Noll-Vo hash 1a of an operator's name, a dot and its overload.
+pub const fn name_hash(name: &[u8], overload: &[u8]) -> u32 {
+    let hash = hashed(0x811c_9dc5, name);
+    hashed(hashed(hash, b"."), overload)
+}
+
+const fn hashed(mut hash: u32, mut bytes: &[u8]) -> u32 {
+    while let [byte, rest @ ..] = bytes {
+        hash = (hash ^ *byte as u32).wrapping_mul(0x0100_0193);
+        bytes = rest;
+    }
+    hash
 }
 
 /// A domain without values, to name an argument struct's constants.
@@ -584,7 +618,10 @@ mod tests {
             assert_eq!(OperatorKind::from_name(kind.name(), kind.overload()), Some(*kind));
             assert_eq!(OperatorKind::from_name(kind.name(), "default"), None);
             assert_eq!(kind.argument_names().last(), Some(&"out"));
+            // So no two have the same hash.
+            assert_eq!(OperatorKind::from_name_hash(kind.name_hash()), Some(*kind));
         }
+        assert_eq!(hashed(0x811c_9dc5, b"a"), 0xe40c_292c, "the hash's own test vector");
     }
 
     #[test]

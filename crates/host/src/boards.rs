@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 pub use {
     code::Code,
     emulator::{Run, RunOutput},
-    image::{Content, Image, Profile},
+    image::{Content, Image, ModelImage, Profile},
     program::{BoardProgram, BoardRefusal, BoardRun, Measured},
     table::{
         BOARDS, Board, COMMAND_LINE_BYTES_MAX, CodeGeneration, LARGE_M0, ProgramPlace, Region,

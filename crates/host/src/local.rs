@@ -3,7 +3,7 @@
 use crate::samples::{Outputs, Samples, SamplesError, Signature};
 use cortado_contract::Isa;
 use cortado_runtime::{
-    ALIGNMENT, Banks, ExecuteError, LayoutPolicy, LoadError, Method, Micro, Program, Step,
+    ALIGNMENT, Banks, ExecuteError, LayoutPolicy, LoadError, MAX_REGIONS, Operators, Program, Step,
     TensorError, TensorInfo, arch,
 };
 use std::fmt;
@@ -54,35 +54,35 @@ impl AsMut<[u8]> for AlignedBytes {
 /// What memory holds that nobody has written.
 pub const POISON: u8 = 0xa5;
 
-/// What to do with a loaded method, whatever its kernels are.
-pub trait Visitor {
-    /// What comes of it.
-    type Output;
-    /// Does it.
-    fn visit<M: Micro>(self, method: Method<'_, M>) -> Self::Output;
+/// A method of a program with any number of banks.
+pub type Method<'m> = cortado_runtime::Method<'m, MAX_REGIONS>;
+
+/// Every operator, with the portable models of an instruction set's kernels.
+pub fn operators(isa: Isa) -> Operators<'static> {
+    match isa {
+        Isa::Scalar => Operators::all::<arch::Scalar>(),
+        Isa::Dsp => Operators::all::<arch::Dsp>(),
+        Isa::Mve => Operators::all::<arch::Mve>(),
+    }
 }
 
-/// Loads a program with the kernels of an instruction set and hands the method to `visitor`.
+/// Loads a program with the kernels of an instruction set and hands the method to `visit`.
 ///
 /// # Errors
 /// Why the program cannot be loaded.
-pub fn with_method<V: Visitor>(
+pub fn with_method<T>(
     file: &AlignedBytes,
     isa: Isa,
     policy: LayoutPolicy,
-    visitor: V,
-) -> Result<V::Output, LoadError> {
+    visit: impl FnOnce(Method<'_>) -> T,
+) -> Result<T, LoadError> {
     let program = Program::parse(file.as_ref())?;
     let requirements = program.requirements()?;
     let mut state = vec![0; requirements.state_words as usize];
     // No program may depend on what is in the arena before it is written.
     let mut arena = AlignedBytes::filled(requirements.arena_bytes as usize, POISON);
     let arena = Banks::split(arena.as_mut(), &requirements.banks).unwrap_or_default();
-    Ok(match isa {
-        Isa::Scalar => visitor.visit(program.load_for::<arch::Scalar>(policy, &mut state, arena)?),
-        Isa::Dsp => visitor.visit(program.load_for::<arch::Dsp>(policy, &mut state, arena)?),
-        Isa::Mve => visitor.visit(program.load_for::<arch::Mve>(policy, &mut state, arena)?),
-    })
+    program.load_with(&operators(isa), policy, &mut state, arena).map(visit)
 }
 
 /// The memory of those inputs and outputs that a program takes from its caller.
@@ -95,7 +95,7 @@ pub struct Lent {
 
 impl Lent {
     /// Memory for a method.
-    pub fn new<M: Micro>(method: &Method<'_, M>) -> Self {
+    pub fn new(method: &Method<'_>) -> Self {
         let memory = |info: Result<TensorInfo, TensorError>| {
             let bytes = info.ok().and_then(|info| info.size_bytes());
             AlignedBytes::zeroed(bytes.unwrap_or(0) as usize)
@@ -111,9 +111,9 @@ impl Lent {
     ///
     /// # Errors
     /// See [`Method::set_input_bytes`].
-    pub fn set_input<M: Micro>(
+    pub fn set_input(
         &mut self,
-        method: &mut Method<'_, M>,
+        method: &mut Method<'_>,
         position: usize,
         bytes: &[u8],
     ) -> Result<(), TensorError> {
@@ -132,7 +132,7 @@ impl Lent {
     ///
     /// # Errors
     /// See [`Method::execute_with`].
-    pub fn execute<M: Micro>(&mut self, method: &mut Method<'_, M>) -> Result<(), ExecuteError> {
+    pub fn execute(&mut self, method: &mut Method<'_>) -> Result<(), ExecuteError> {
         self.execute_observed(method, |_| {})
     }
 
@@ -140,9 +140,9 @@ impl Lent {
     ///
     /// # Errors
     /// See [`Method::execute_observed`].
-    pub fn execute_observed<M: Micro>(
+    pub fn execute_observed(
         &mut self,
-        method: &mut Method<'_, M>,
+        method: &mut Method<'_>,
         observe: impl FnMut(Step<'_, '_>),
     ) -> Result<(), ExecuteError> {
         let inputs: Vec<&[u8]> = self.inputs.iter().flatten().map(AsRef::as_ref).collect();
@@ -155,9 +155,9 @@ impl Lent {
     ///
     /// # Errors
     /// See [`Method::output_bytes`].
-    pub fn output<'s, M: Micro>(
+    pub fn output<'s>(
         &'s self,
-        method: &'s Method<'_, M>,
+        method: &'s Method<'_>,
         position: usize,
     ) -> Result<&'s [u8], TensorError> {
         match self.outputs.get(position) {
@@ -181,21 +181,14 @@ pub struct Boundary {
 /// # Errors
 /// Why the program cannot be loaded.
 pub fn boundary(file: &AlignedBytes) -> Result<Boundary, LoadError> {
-    struct Read;
-    impl Visitor for Read {
-        type Output = Boundary;
-        fn visit<M: Micro>(self, method: Method<'_, M>) -> Boundary {
-            let inputs =
-                (0..method.input_count()).filter_map(|index| method.input_info(index).ok());
-            let outputs =
-                (0..method.output_count()).filter_map(|index| method.output_info(index).ok());
-            Boundary {
-                inputs: inputs.map(Signature::from).collect(),
-                outputs: outputs.map(Signature::from).collect(),
-            }
+    with_method(file, Isa::Scalar, LayoutPolicy::Adapt, |method| {
+        let inputs = (0..method.input_count()).filter_map(|index| method.input_info(index).ok());
+        let outputs = (0..method.output_count()).filter_map(|index| method.output_info(index).ok());
+        Boundary {
+            inputs: inputs.map(Signature::from).collect(),
+            outputs: outputs.map(Signature::from).collect(),
         }
-    }
-    with_method(file, Isa::Scalar, LayoutPolicy::Adapt, Read)
+    })
 }
 
 /// Why a run failed.
@@ -233,33 +226,26 @@ pub fn run(
     isa: Isa,
     policy: LayoutPolicy,
     samples: &Samples,
-    done: impl FnMut(),
+    mut done: impl FnMut(),
 ) -> Result<Outputs, RunError> {
-    struct All<'s, F> {
-        samples: &'s Samples,
-        done: F,
-    }
-    impl<F: FnMut()> Visitor for All<'_, F> {
-        type Output = Result<Outputs, RunError>;
-        fn visit<M: Micro>(mut self, mut method: Method<'_, M>) -> Self::Output {
-            let signatures: Result<Vec<Signature>, TensorError> = (0..method.output_count())
-                .map(|index| method.output_info(index).map(Signature::from))
-                .collect();
-            let mut outputs = Outputs::new(signatures.map_err(RunError::Tensor)?);
-            let mut lent = Lent::new(&method);
-            for index in 0..self.samples.len() {
-                for (position, bytes) in self.samples.sample(index).enumerate() {
-                    lent.set_input(&mut method, position, &bytes).map_err(RunError::Tensor)?;
-                }
-                lent.execute(&mut method).map_err(RunError::Execute)?;
-                for position in 0..method.output_count() {
-                    let bytes = lent.output(&method, position).map_err(RunError::Tensor)?;
-                    outputs.push(position, bytes);
-                }
-                (self.done)();
+    let run = |mut method: Method<'_>| {
+        let signatures: Result<Vec<Signature>, TensorError> = (0..method.output_count())
+            .map(|index| method.output_info(index).map(Signature::from))
+            .collect();
+        let mut outputs = Outputs::new(signatures.map_err(RunError::Tensor)?);
+        let mut lent = Lent::new(&method);
+        for index in 0..samples.len() {
+            for (position, bytes) in samples.sample(index).enumerate() {
+                lent.set_input(&mut method, position, &bytes).map_err(RunError::Tensor)?;
             }
-            Ok(outputs)
+            lent.execute(&mut method).map_err(RunError::Execute)?;
+            for position in 0..method.output_count() {
+                let bytes = lent.output(&method, position).map_err(RunError::Tensor)?;
+                outputs.push(position, bytes);
+            }
+            done();
         }
-    }
-    with_method(file, isa, policy, All { samples, done }).map_err(RunError::Load)?
+        Ok(outputs)
+    };
+    with_method(file, isa, policy, run).map_err(RunError::Load)?
 }

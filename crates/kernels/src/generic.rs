@@ -30,6 +30,12 @@ pub mod math;
 pub mod strided;
 mod taps;
 
+/// The version of prepared state: the words that `prepare` packs and `execute` unpacks, operator by operator.
+///
+/// State that a compiler prepared ahead of time names it, so that kernels which would read it differently do not compile with
+/// it. A test holds the state of all fixtures against a record made at this version.
+pub const STATE_VERSION: u32 = 1;
+
 /// Why an operator cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadFailure<A, F> {
@@ -39,11 +45,10 @@ pub enum LoadFailure<A, F> {
     Form(F),
     /// A rule of the operator's contract is broken.
     Rule(Violation),
-    /// The operator is in a group that this build leaves out.
-    NotBuilt,
 }
 
-/// Whether this build has the operator of this module: those in float only with the feature `float`, or on the host.
+/// Whether this build has the operator of this module unless it is asked for by name: those in float only with the feature `float`, or
+/// on the host.
 pub const fn is_built(module: &str) -> bool {
     let is_float = matches!(module.as_bytes(), [b'f', b'l', b'o', b'a', b't', b'_', ..]);
     !is_float || cfg!(any(feature = "float", cortado_isa = "model"))
@@ -52,6 +57,37 @@ pub const fn is_built(module: &str) -> bool {
 /// Prepared state that does not fit the memory it is executed on: a bug of the loader, never of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault;
+
+/// An operator's kernel for one instruction set, as prepared state is executed by it.
+///
+/// Only the kernels whose `Kernel` is in a table that a firmware uses are linked into it.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel {
+    kind: OperatorKind,
+    state_words: u8,
+    execute: fn(&[u32], &mut Memory<'_>) -> Option<()>,
+}
+
+impl Kernel {
+    /// The operator that it computes.
+    pub const fn kind(&self) -> OperatorKind {
+        self.kind
+    }
+
+    /// The words of state that a prepared operator takes.
+    pub const fn state_words(&self) -> usize {
+        self.state_words as usize
+    }
+
+    /// Runs a prepared operator. The call goes by way of a pointer, so that the stack of one kernel is all that is used at a time.
+    ///
+    /// # Errors
+    /// [`Fault`] when `state` was not prepared for this operator, file and arena.
+    #[inline]
+    pub fn execute(&self, state: &[u32], memory: &mut Memory<'_>) -> Result<(), Fault> {
+        (self.execute)(state, memory).ok_or(Fault)
+    }
+}
 
 macro_rules! declare_kernels {
     ($($variant:ident = $module:ident,)*) => {
@@ -62,48 +98,52 @@ macro_rules! declare_kernels {
             match kind { $(OperatorKind::$variant => $module::STATE_WORDS),* }
         }
 
-        /// Reads an operator's arguments, checks them, has their constant form judged, and packs them into `state`, which has
-        /// [`state_words`] words.
-        ///
-        /// `program` is the whole file, for constants whose values are checked. The reader has checked every tensor's memory to
-        /// lie inside of the file or the arena.
-        ///
-        /// # Errors
-        /// See [`LoadFailure`].
-        pub fn load<L: Lists, R: ArgumentReader<Loaded<L>>, F>(
-            kind: OperatorKind,
-            reader: &mut R,
-            program: &[u8],
-            state: &mut [u32],
-            judge: &dyn Fn(ConstantForm) -> Result<(), F>,
-        ) -> Result<(), LoadFailure<R::Error, F>> {
-            match kind {
-                $(OperatorKind::$variant if is_built(stringify!($module)) => load_one(
-                    reader,
-                    judge,
-                    ops::$variant::<Loaded<L>>::decode,
-                    |arguments| $module::prepare(arguments, program, state),
-                ),)*
-                _ => Err(LoadFailure::NotBuilt),
+        /// Whether this build has the operator unless it is asked for by name: those in float only with the feature `float`, or on the
+        /// host.
+        pub const fn is_operator_built(kind: OperatorKind) -> bool {
+            match kind { $(OperatorKind::$variant => is_built(stringify!($module))),* }
+        }
+
+        impl Kernel {
+            /// The kernel of an operator. To be called in constants: there, only this kernel is linked.
+            pub const fn of<M: Micro>(kind: OperatorKind) -> Kernel {
+                let state_words = state_words(kind);
+                assert!(state_words <= u8::MAX as usize, "the words of one operator fit a byte");
+                Kernel {
+                    kind,
+                    state_words: state_words as u8,
+                    execute: match kind {
+                        $(OperatorKind::$variant => $module::execute::<M>,)*
+                    },
+                }
+            }
+
+            /// Stands for the kernel of an operator that is not there, and is never executed: its operator is refused when it is loaded.
+            pub const fn absent(kind: OperatorKind) -> Kernel {
+                Kernel { kind, state_words: state_words(kind) as u8, execute: |_, _| None }
             }
         }
 
-        /// Runs a prepared operator.
+        /// How each operator is loaded: functions that read its arguments, check them, have their constant form judged, and pack them
+        /// into `state`, which has [`state_words`] words and the loader's in its first.
         ///
-        /// # Errors
-        /// [`Fault`] when `state` was not prepared for this operator, file and arena.
-        #[inline]
-        pub fn execute<M: Micro>(
-            kind: OperatorKind,
-            state: &[u32],
-            memory: &mut Memory<'_>,
-        ) -> Result<(), Fault> {
-            // By way of a pointer, so that the stack of one kernel is all that is used at a time.
-            let kernel: fn(&[u32], &mut Memory<'_>) -> Option<()> = match kind {
-                $(OperatorKind::$variant if is_built(stringify!($module)) => $module::execute::<M>,)*
-                _ => |_, _| None,
-            };
-            kernel(state, memory).ok_or(Fault)
+        /// `program` has the constants whose values are checked. The reader has checked every tensor's memory to lie inside of it or
+        /// of the arena. They fail as [`LoadFailure`] says.
+        #[allow(missing_docs, reason = "all alike")]
+        pub mod loaders {
+            use super::*;
+            $(
+                pub fn $module<L: Lists, R: ArgumentReader<Loaded<L>>, F>(
+                    reader: &mut R,
+                    program: &[u8],
+                    state: &mut [u32],
+                    judge: &dyn Fn(ConstantForm) -> Result<(), F>,
+                ) -> Result<(), LoadFailure<R::Error, F>> {
+                    load_one(reader, judge, ops::$variant::<Loaded<L>>::decode, |arguments| {
+                        super::$module::prepare(arguments, program, state)
+                    })
+                }
+            )*
         }
     };
 }

@@ -9,9 +9,10 @@
 //!    relatives for DSP, tail-predicated loops for Helium. Next to each assembly block stands its portable model,
 //!    so that every loop also runs on the host.
 //!
-//! Kernels take slices and a checked argument struct. The glue that a loader needs, [`load`] and [`execute`],
+//! Kernels take slices and a checked argument struct. The glue that a loader needs, [`loaders`] and [`Kernel`],
 //! keeps an operator's arguments in a few words of state between the two, and reaches memory only through
-//! [`memory::Memory`]. Nothing here allocates or panics on what a file may hold.
+//! [`memory::Memory`]. Those words hold places in memory as offsets and depend neither on the instruction set nor on the machine, so
+//! they may be prepared on another one. Nothing here allocates or panics on what a file may hold.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -23,7 +24,9 @@ pub mod micro;
 pub mod operand;
 pub mod tile;
 
-pub use generic::{Fault, LoadFailure, execute, load, state_words};
+pub use generic::{
+    Fault, Kernel, LoadFailure, STATE_VERSION, is_operator_built, loaders, state_words,
+};
 pub use memory::{Location, Memory};
 pub use micro::Micro;
 pub use operand::{Lists, Loaded, LoadedTensor};
@@ -44,3 +47,9 @@ pub type Native = arch::Mve;
 /// The instruction set that this build's kernels use on the device; on the host, plain Rust.
 #[cfg(not(any(cortado_isa = "dsp", cortado_isa = "mve")))]
 pub type Native = arch::Scalar;
+
+/// Whether this build's kernels are those of an instruction set: on a Cortex-M the one that was chosen, on the host all of them, as
+/// portable models.
+pub const fn has_kernels_of(isa: cortado_contract::Isa) -> bool {
+    cfg!(cortado_isa = "model") || isa as u8 == <Native as Micro>::ISA as u8
+}

@@ -1,8 +1,8 @@
 //! A program's method, as loading looks at it: instructions with their operators, and tensors with their memory.
 
 use crate::error::{ArgumentCause, LoadError, Unsupported};
+use crate::operators::{Loader, Operators, refusal};
 use cortado_contract::DType;
-use cortado_contract::ops::OperatorKind;
 use cortado_kernels::memory::{Location, MAX_REGIONS};
 use cortado_kernels::operand::{LoadedTensor, MAX_RANK};
 use cortado_pte::{Allocation, Instruction, Plan, Scalars, ShapeDynamism, Storage, Tensor, Vector};
@@ -10,16 +10,29 @@ use cortado_pte::{Allocation, Instruction, Plan, Scalars, ShapeDynamism, Storage
 /// A method of a program, and what its tensors' memory is checked against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'p> {
-    pub(crate) file: &'p [u8],
+    /// The part of the file that constants lie in.
+    pub(crate) constants: &'p [u8],
     pub(crate) program: cortado_pte::Program<'p>,
     pub(crate) plan: Plan<'p>,
     pub(crate) inputs: Scalars<'p, i32>,
     pub(crate) outputs: Scalars<'p, i32>,
     pub(crate) banks: BankSizes,
     instructions: Vector<'p, Instruction<'p>>,
-    operators: Vector<'p, cortado_pte::Operator<'p>>,
-    /// The operators' kinds, one more than their number; 0 where it must be looked up.
-    kinds: [u8; KNOWN_OPERATORS],
+    names: Vector<'p, cortado_pte::Operator<'p>>,
+    /// What there is to choose from.
+    pub(crate) operators: Operators<'p>,
+    /// The positions of the file's operators among those, one more than they are; 0 where one must be looked up.
+    positions: [u8; KNOWN_OPERATORS],
+}
+
+/// A call of an operator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'p> {
+    /// The operator's position in the set.
+    pub(crate) position: u8,
+    pub(crate) loader: &'p Loader,
+    /// The arguments, as indices of values.
+    pub(crate) indices: Scalars<'p, i32>,
 }
 
 /// Bytes of a region.
@@ -52,7 +65,7 @@ impl Span {
 
 /// Operators beyond these are looked up by name for each instruction.
 const KNOWN_OPERATORS: usize = 32;
-const _: () = assert!(OperatorKind::ALL.len() < u8::MAX as usize);
+const _: () = assert!(Operators::COUNT_MAX <= u8::MAX as usize);
 
 impl<'p> Context<'p> {
     /// The first method of a program, whose instructions and operators have not been looked at yet.
@@ -60,8 +73,9 @@ impl<'p> Context<'p> {
     /// # Errors
     /// See [`LoadError`]: parts of the format that this runtime does not have.
     pub(crate) fn new(
-        file: &'p [u8],
+        constants: &'p [u8],
         program: cortado_pte::Program<'p>,
+        operators: Operators<'p>,
     ) -> Result<Self, LoadError> {
         let plan = program.plans()?.get(0)?;
         let chains = plan.chains()?;
@@ -71,68 +85,66 @@ impl<'p> Context<'p> {
         if !plan.delegates()?.is_empty() {
             return Err(LoadError::Unsupported(Unsupported::Delegates));
         }
-        let operators = plan.operators()?;
-        let mut kinds = [0; KNOWN_OPERATORS];
-        for (kind, operator) in kinds.iter_mut().zip(operators.iter()) {
-            *kind = kind_of(&operator?).map_or(0, |kind| kind as u8 + 1);
+        let names = plan.operators()?;
+        let mut positions = [0; KNOWN_OPERATORS];
+        for (position, name) in positions.iter_mut().zip(names.iter()) {
+            // The last of them would not fit, and is looked up each time.
+            *position = operators.find(&name?).map_or(0, |(found, _)| found.wrapping_add(1));
         }
         Ok(Context {
-            file,
+            constants,
             program,
             plan,
             inputs: plan.inputs()?,
             outputs: plan.outputs()?,
             banks: BankSizes::of(&plan)?,
             instructions: chains.get(0)?.instructions()?,
+            names,
             operators,
-            kinds,
+            positions,
         })
     }
 
-    /// Calls `visit` with each instruction's position, operator and arguments.
+    /// Calls `visit` with each instruction's position and call.
     ///
     /// # Errors
-    /// An instruction that is no call of an operator that this runtime has, or what `visit` returns.
+    /// An instruction that is no call of an operator of the set, or what `visit` returns.
     pub(crate) fn for_each_call(
         &self,
-        mut visit: impl FnMut(u16, OperatorKind, Scalars<'p, i32>) -> Result<(), LoadError>,
+        mut visit: impl FnMut(u16, Call<'p>) -> Result<(), LoadError>,
     ) -> Result<(), LoadError> {
         let count = u16::try_from(self.instructions.len());
         let count = count.map_err(|_| LoadError::Unsupported(Unsupported::Instructions))?;
         for index in 0..count {
-            let (kind, arguments) = self.call(index)?;
-            visit(index, kind, arguments)?;
+            visit(index, self.call(index)?)?;
         }
         Ok(())
     }
 
-    /// An instruction's operator and arguments.
+    /// An instruction's call.
     ///
     /// # Errors
-    /// It is no call of an operator that this runtime has.
-    pub(crate) fn call(&self, index: u16) -> Result<(OperatorKind, Scalars<'p, i32>), LoadError> {
+    /// It is no call of an operator of the set.
+    pub(crate) fn call(&self, index: u16) -> Result<Call<'p>, LoadError> {
         let instruction = self.instructions.get(usize::from(index))?;
         let Instruction::KernelCall { op_index, args } = instruction else {
             return Err(LoadError::Unsupported(Unsupported::Instruction(index)));
         };
         let op_index = op_index as u32 as usize;
-        let known = self.kinds.get(op_index).and_then(|kind| kind.checked_sub(1));
-        let kind = match known {
-            Some(kind) => OperatorKind::ALL.get(usize::from(kind)).copied(),
-            None => kind_of(&self.operators.get(op_index)?),
+        let known = self.positions.get(op_index).and_then(|position| position.checked_sub(1));
+        let known = known.and_then(|position| Some((position, self.operators.loader(position)?)));
+        let (position, loader) = match known {
+            Some(known) => known,
+            None => {
+                let name = self.names.get(op_index)?;
+                self.operators.find(&name).ok_or_else(|| {
+                    let (operator, problem) = refusal(&name);
+                    LoadError::Operator { instruction: index, operator, problem }
+                })?
+            }
         };
-        let unknown = LoadError::Operator {
-            instruction: index,
-            operator: None,
-            problem: crate::error::OperatorProblem::Unknown,
-        };
-        Ok((kind.ok_or(unknown)?, args))
+        Ok(Call { position, loader, indices: args })
     }
-}
-
-fn kind_of(operator: &cortado_pte::Operator<'_>) -> Option<OperatorKind> {
-    let mut kinds = OperatorKind::ALL.iter().copied();
-    kinds.find(|kind| operator.is(kind.name(), kind.overload()))
 }
 
 impl Context<'_> {
@@ -236,8 +248,8 @@ impl Context<'_> {
         if (data.len() as u64) < u64::from(size) {
             return Err(ArgumentCause::OutOfFile);
         }
-        // `data` is a part of the file, so the difference of both addresses is its offset.
-        let offset = (data.as_ptr() as usize).wrapping_sub(self.file.as_ptr() as usize);
+        // `data` is a part of it, so the difference of both addresses is its offset.
+        let offset = (data.as_ptr() as usize).wrapping_sub(self.constants.as_ptr() as usize);
         let offset = u32::try_from(offset).map_err(|_| ArgumentCause::OutOfFile)?;
         Location::program(offset).ok_or(ArgumentCause::OutOfFile)
     }
@@ -289,6 +301,14 @@ impl BankSizes {
             banks.count += 1;
         }
         Ok(banks)
+    }
+
+    /// So many banks, of these bytes each.
+    pub(crate) fn from_fn(count: usize, bytes: impl Fn(usize) -> u32) -> BankSizes {
+        let mut banks = BankSizes { count: count.min(MAX_REGIONS) as u8, ..BankSizes::default() };
+        let sizes = banks.sizes.iter_mut().take(count).enumerate();
+        sizes.for_each(|(bank, size)| *size = bytes(bank));
+        banks
     }
 
     /// The bytes of each bank.

@@ -93,6 +93,8 @@ pub enum Unsupported {
     Regions,
     /// More than 32 inputs.
     Inputs,
+    /// More than 255 outputs.
+    Outputs,
 }
 
 /// What is wrong with an instruction, an input or an output.
@@ -101,8 +103,10 @@ pub enum Unsupported {
 pub enum OperatorProblem {
     /// The file is not sound here.
     Format(cortado_pte::Error),
-    /// No operator of this name is in this build.
+    /// There is no operator of this name.
     Unknown,
+    /// The operator is not in the set that the program was loaded with.
+    NotInSet,
     /// This build leaves the operator out: it computes in float, and the feature `float` is off.
     NotBuilt,
     /// A wrong number of arguments.
@@ -341,6 +345,7 @@ impl fmt::Display for Unsupported {
                 cortado_kernels::Location::REGION_BYTES_MAX >> 20
             ),
             Unsupported::Inputs => f.write_str("the method has more than 32 inputs"),
+            Unsupported::Outputs => f.write_str("the method has more than 255 outputs"),
         }
     }
 }
@@ -349,7 +354,10 @@ impl OperatorProblem {
     fn write(&self, f: &mut fmt::Formatter<'_>, operator: Option<OperatorKind>) -> fmt::Result {
         match self {
             OperatorProblem::Format(error) => write!(f, "{error}"),
-            OperatorProblem::Unknown => f.write_str("this build has no operator of that name"),
+            OperatorProblem::Unknown => f.write_str("there is no operator of that name"),
+            OperatorProblem::NotInSet => f.write_str(
+                "this firmware loads programs with a set of operators that lacks it; add it to the set",
+            ),
             OperatorProblem::NotBuilt => f.write_str(
                 "it computes in float, and this firmware was built without the feature `float`",
             ),

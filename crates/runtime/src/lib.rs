@@ -22,19 +22,25 @@
 mod arguments;
 mod context;
 mod error;
+mod head;
 mod lifetimes;
+mod linked;
 mod method;
+mod operators;
 mod program;
 
 pub use context::BankSizes;
+pub use cortado_contract::ops::OperatorKind;
 pub use cortado_contract::target::{Cpu, Isa, Target};
 pub use cortado_contract::{ConstantForm, DType};
 pub use cortado_kernels::memory::{Element, MAX_REGIONS, bytes_of};
-pub use cortado_kernels::{Micro, Native, arch};
+pub use cortado_kernels::{Kernel, Micro, Native, STATE_VERSION, arch, has_kernels_of};
 pub use error::{
     ExecuteError, LayoutMismatch, LoadError, OperatorProblem, TensorError, Unsupported,
 };
+pub use linked::{Linked, digest};
 pub use method::{Method, Step, TensorInfo};
+pub use operators::{Loader, Operators};
 pub use program::{Banks, LayoutPolicy, Program, Requirements};
 
 /// Bytes that start at a multiple of [`ALIGNMENT`]: a program's file in flash, or a bank of its arena.
@@ -47,6 +53,17 @@ impl<const N: usize> Aligned<N> {
     #[allow(clippy::new_without_default, reason = "it is for statics")]
     pub const fn new() -> Self {
         Aligned([0; N])
+    }
+
+    /// The `N` bytes of `bytes` from `start` on. To be called in constants.
+    ///
+    /// # Panics
+    /// There are fewer.
+    pub const fn copy_of(bytes: &[u8], start: usize) -> Self {
+        match bytes.split_at(start).1.first_chunk() {
+            Some(chunk) => Aligned(*chunk),
+            None => panic!("there are fewer bytes"),
+        }
     }
 }
 

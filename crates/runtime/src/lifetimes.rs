@@ -19,8 +19,8 @@
 
 use crate::context::{Context, Span};
 use crate::error::{LoadError, OperatorProblem};
+use crate::operators::Loader;
 use core::cell::Cell;
-use cortado_contract::ops::OperatorKind;
 use cortado_pte::{Scalars, Value};
 
 /// Checks all instructions, inputs and outputs, whose tensors have all been read without an error. `notes` may hold anything.
@@ -34,11 +34,11 @@ pub(crate) fn check(context: &Context<'_>, notes: &mut [[u32; 2]]) -> Result<(),
     let memory = Memory { context, notes: Cell::from_mut(notes).as_slice_of_cells() };
     memory.check_inputs()?;
     let mut count = 0;
-    context.for_each_call(|instruction, kind, indices| {
-        let call = Call { memory: &memory, kind, indices };
+    context.for_each_call(|instruction, call| {
+        let call = Call { memory: &memory, loader: call.loader, indices: call.indices };
         call.check(instruction).map_err(|problem| LoadError::Operator {
             instruction,
-            operator: Some(kind),
+            operator: Some(call.loader.kind),
             problem,
         })?;
         count = instruction + 1;
@@ -193,7 +193,7 @@ fn positions(mut set: u32) -> impl Iterator<Item = u8> {
 /// An instruction with its arguments' indices.
 struct Call<'c, 'p> {
     memory: &'c Memory<'c, 'p>,
-    kind: OperatorKind,
+    loader: &'p Loader,
     indices: Scalars<'p, i32>,
 }
 
@@ -213,13 +213,12 @@ impl<'c, 'p> Call<'c, 'p> {
     /// The instruction at this position, which has been seen to be a call.
     fn at(memory: &'c Memory<'c, 'p>, instruction: u16) -> Result<Self, OperatorProblem> {
         let call = memory.context.call(instruction);
-        let (kind, indices) = call.map_err(|_| OperatorProblem::Unknown)?;
-        Ok(Call { memory, kind, indices })
+        let call = call.map_err(|_| OperatorProblem::Unknown)?;
+        Ok(Call { memory, loader: call.loader, indices: call.indices })
     }
 
     fn check(&self, instruction: u16) -> Result<(), OperatorProblem> {
-        let (results, scratch) = (self.kind.result_arguments(), self.kind.scratch_arguments());
-        let all = self.kind.tensor_arguments();
+        let Loader { tensors: all, results, scratch, .. } = *self.loader;
         for position in positions(all & !results & !scratch) {
             self.for_each_tensor(position, |index, note| {
                 self.memory.read(index, note, position, instruction)
@@ -284,7 +283,7 @@ impl<'c, 'p> Call<'c, 'p> {
     /// How this instruction leaves a tensor's memory.
     fn effect(&self, index: i32, memory: &Span) -> Result<Effect, OperatorProblem> {
         let mut effect = Effect::None;
-        for position in positions(self.kind.result_arguments()) {
+        for position in positions(self.loader.results) {
             self.for_each_tensor(position, |at, note| {
                 match note {
                     _ if at == index => effect = Effect::Writes,
@@ -295,7 +294,7 @@ impl<'c, 'p> Call<'c, 'p> {
                 Ok(())
             })?;
         }
-        for position in positions(self.kind.scratch_arguments()) {
+        for position in positions(self.loader.scratch) {
             self.for_each_tensor(position, |_, note| {
                 if matches!(note, Note::Tensor(span) if span.overlaps(memory)) {
                     effect = Effect::Destroys;
@@ -309,7 +308,7 @@ impl<'c, 'p> Call<'c, 'p> {
     /// Whether this instruction writes the tensor with this index.
     fn writes(&self, index: i32) -> Result<bool, OperatorProblem> {
         let mut writes = false;
-        for position in positions(self.kind.result_arguments()) {
+        for position in positions(self.loader.results) {
             self.for_each_tensor(position, |at, _| {
                 writes |= at == index;
                 Ok(())

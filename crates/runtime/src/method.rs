@@ -1,68 +1,62 @@
 //! A loaded method: inputs in, execute, outputs out.
 
 use crate::ALIGNMENT;
-use crate::context::Context;
-use crate::error::{ExecuteError, LoadError, OperatorProblem, TensorError, Unsupported};
+use crate::error::{ExecuteError, TensorError};
+use crate::head::{Head, Record};
 use crate::program::Banks;
-use core::marker::PhantomData;
 use cortado_contract::DType;
 use cortado_contract::ops::OperatorKind;
 use cortado_kernels::memory::{Element, MAX_REGIONS, Region, cast, cast_mut};
 use cortado_kernels::operand::LoadedTensor;
-use cortado_kernels::{Memory, Micro, execute, state_words};
-use cortado_pte::Scalars;
+use cortado_kernels::{Kernel, Memory};
 
 /// Type and extents of an input or output.
 pub type TensorInfo = LoadedTensor;
 
-/// A method that is ready to be executed.
+/// A method that is ready to be executed, over at most `BANKS` banks of memory.
+///
+/// It is the same for a program that was loaded from a file and for one that was [linked](crate::Linked).
 #[derive(Debug)]
-pub struct Method<'m, M> {
-    file: &'m [u8],
-    context: Context<'m>,
-    inputs: Scalars<'m, i32>,
-    outputs: Scalars<'m, i32>,
+pub struct Method<'m, const BANKS: usize = 1> {
+    constants: &'m [u8],
+    kernels: &'m [Kernel],
+    /// See [`crate::head`].
     state: &'m [u32],
-    banks: Banks<'m>,
-    /// One bit per input that is not lent.
-    planned_inputs: u32,
-    /// The number of inputs and outputs that are lent.
-    lent_count: usize,
+    banks: Banks<'m, BANKS>,
     /// One bit per input that must still be set.
     missing_inputs: u32,
     has_outputs: bool,
-    kernels: PhantomData<M>,
 }
 
-impl<'m, M: Micro> Method<'m, M> {
-    /// `state` holds prepared operators one after the other, each starting with its kind. The method's boundary has been checked
-    /// by [`check`].
-    pub(crate) fn new(context: Context<'m>, state: &'m [u32], banks: Banks<'m>) -> Self {
-        let (inputs, outputs) = (context.inputs, context.outputs);
-        let planned_inputs = planned_inputs(&context, inputs);
-        Method {
-            file: context.file,
-            context,
-            inputs,
-            outputs,
-            state,
-            banks,
-            planned_inputs,
-            lent_count: context.lent_tensors().count(),
-            missing_inputs: planned_inputs,
-            has_outputs: false,
-            kernels: PhantomData,
-        }
+impl<'m, const BANKS: usize> Method<'m, BANKS> {
+    /// `state` was prepared for these constants and kernels, and for banks of these sizes.
+    pub(crate) fn new(
+        constants: &'m [u8],
+        kernels: &'m [Kernel],
+        state: &'m [u32],
+        banks: Banks<'m, BANKS>,
+    ) -> Self {
+        let missing_inputs = Head(state).planned_inputs();
+        Method { constants, kernels, state, banks, missing_inputs, has_outputs: false }
+    }
+
+    fn head(&self) -> Head<'m> {
+        Head(self.state)
+    }
+
+    /// The prepared state, as a compiler writes it into a module.
+    pub fn state(&self) -> &'m [u32] {
+        self.state
     }
 
     /// The number of inputs.
     pub fn input_count(&self) -> usize {
-        self.inputs.len()
+        self.head().inputs()
     }
 
     /// The number of outputs.
     pub fn output_count(&self) -> usize {
-        self.outputs.len()
+        self.head().outputs()
     }
 
     /// Type and extents of an input.
@@ -70,7 +64,7 @@ impl<'m, M: Micro> Method<'m, M> {
     /// # Errors
     /// [`TensorError::Index`].
     pub fn input_info(&self, index: usize) -> Result<TensorInfo, TensorError> {
-        self.boundary(self.inputs, index)
+        self.info(self.input(index)?)
     }
 
     /// Type and extents of an output.
@@ -78,26 +72,23 @@ impl<'m, M: Micro> Method<'m, M> {
     /// # Errors
     /// [`TensorError::Index`].
     pub fn output_info(&self, index: usize) -> Result<TensorInfo, TensorError> {
-        self.boundary(self.outputs, index)
+        self.info(self.output_record(index)?)
     }
 
     /// Types and extents of the inputs and outputs that the caller lends to [`Self::execute_with`], inputs first.
     pub fn lent(&self) -> impl Iterator<Item = TensorInfo> {
-        self.context.lent_tensors().filter_map(|index| self.context.tensor_at(index).ok())
+        let head = self.head();
+        lent(head).filter_map(move |record| head.info(&record))
     }
 
     /// Whether the caller lends this input's memory to [`Self::execute_with`].
     pub fn is_input_lent(&self, index: usize) -> bool {
-        let info = self.input_info(index);
-        info.is_ok_and(|info| self.bank(&info) == Err(TensorError::Lent))
+        self.head().input(index).is_some_and(|record| is_lent(self.head(), &record))
     }
 
     /// Whether the caller lends this output's memory to [`Self::execute_with`].
     pub fn is_output_lent(&self, index: usize) -> bool {
-        let info = self.output_info(index);
-        info.is_ok_and(|info| {
-            !info.location.is_constant() && self.bank(&info) == Err(TensorError::Lent)
-        })
+        self.head().output(index).is_some_and(|record| is_lent(self.head(), &record))
     }
 
     /// Copies an input in, in the order of its elements in memory.
@@ -126,8 +117,8 @@ impl<'m, M: Micro> Method<'m, M> {
     /// # Errors
     /// See [`TensorError`].
     pub fn fill_input<T: TensorElement>(&mut self, index: usize) -> Result<&mut [T], TensorError> {
-        let info = self.input_info(index)?;
-        if info.dtype == T::DTYPE {
+        let input = self.input(index)?;
+        if input.is(T::DTYPE) {
             self.missing_inputs &= !(1 << index);
         }
         self.input_mut(index)
@@ -138,8 +129,8 @@ impl<'m, M: Micro> Method<'m, M> {
     /// # Errors
     /// See [`TensorError`], with lengths in bytes; the input is not changed then.
     pub fn set_input_bytes(&mut self, index: usize, bytes: &[u8]) -> Result<(), TensorError> {
-        let info = self.input_info(index)?;
-        let input = self.memory_of(&info)?;
+        let record = self.input(index)?;
+        let input = self.memory_of(&record)?;
         if input.len() != bytes.len() {
             return Err(TensorError::Length {
                 needed: input.len() as u32,
@@ -156,32 +147,43 @@ impl<'m, M: Micro> Method<'m, M> {
     /// # Errors
     /// [`TensorError::Index`].
     pub fn fill_input_bytes(&mut self, index: usize) -> Result<&mut [u8], TensorError> {
-        let info = self.input_info(index)?;
+        let record = self.input(index)?;
         self.missing_inputs &= !(1 << index);
-        self.memory_of(&info)
+        self.memory_of(&record)
+    }
+
+    fn input(&self, index: usize) -> Result<Record, TensorError> {
+        self.head().input(index).ok_or(TensorError::Index)
+    }
+
+    fn output_record(&self, index: usize) -> Result<Record, TensorError> {
+        self.head().output(index).ok_or(TensorError::Index)
+    }
+
+    fn info(&self, record: Record) -> Result<TensorInfo, TensorError> {
+        self.head().info(&record).ok_or(TensorError::Index)
     }
 
     fn input_mut<T: TensorElement>(&mut self, index: usize) -> Result<&mut [T], TensorError> {
-        let info = self.input_info(index)?;
-        if info.dtype != T::DTYPE {
+        let record = self.input(index)?;
+        if !record.is(T::DTYPE) {
             return Err(TensorError::DType);
         }
-        self.memory_of(&info).and_then(|bytes| cast_mut(bytes).ok_or(TensorError::Index))
+        self.memory_of(&record).and_then(|bytes| cast_mut(bytes).ok_or(TensorError::Index))
     }
 
     /// An input's memory; outputs may lie in the same place, so they are gone once it is handed out.
-    fn memory_of(&mut self, info: &TensorInfo) -> Result<&mut [u8], TensorError> {
-        let bank = self.bank(info)?;
+    fn memory_of(&mut self, record: &Record) -> Result<&mut [u8], TensorError> {
+        let bank = self.bank(record)?;
         self.has_outputs = false;
-        let bytes = self.banks.0.get_mut(bank).and_then(|bank| bank.get_mut(info.span()));
+        let bytes = self.banks.0.get_mut(bank).and_then(|bank| bank.get_mut(record.span()));
         bytes.ok_or(TensorError::Index)
     }
 
     /// The bank that a tensor lies in.
-    fn bank(&self, info: &TensorInfo) -> Result<usize, TensorError> {
-        let region = info.location.region_index().ok_or(TensorError::Index)?;
-        let is_bank = region < self.context.banks.as_slice().len();
-        if is_bank { Ok(region) } else { Err(TensorError::Lent) }
+    fn bank(&self, record: &Record) -> Result<usize, TensorError> {
+        let region = record.location.region_index().ok_or(TensorError::Index)?;
+        if region < self.head().banks() { Ok(region) } else { Err(TensorError::Lent) }
     }
 
     /// Computes the outputs from the inputs, all of which must have been set since the last execution.
@@ -220,28 +222,28 @@ impl<'m, M: Micro> Method<'m, M> {
                 index: self.missing_inputs.trailing_zeros() as u16,
             });
         }
-        if self.lent_count != 0 || !inputs.is_empty() || !outputs.is_empty() {
-            check_lent(&self.context, inputs, outputs)?;
+        let head = self.head();
+        if head.lent() != 0 || !inputs.is_empty() || !outputs.is_empty() {
+            check_lent(head, inputs, outputs)?;
         }
-        self.missing_inputs = self.planned_inputs;
+        self.missing_inputs = head.planned_inputs();
         self.has_outputs = false;
-        let banks = self.banks.0.iter_mut().take(self.context.banks.as_slice().len());
+        let banks = self.banks.0.iter_mut().take(head.banks());
         let given = banks
             .map(|bank| Region::Write(bank))
             .chain(inputs.iter().map(|input| Region::Read(input)))
             .chain(outputs.iter_mut().map(|output| Region::Write(output)));
         let mut regions = [const { Region::Absent }; MAX_REGIONS];
         regions.iter_mut().zip(given).for_each(|(region, given)| *region = given);
-        let mut memory = Memory::new(self.file, regions);
-        let mut state = self.state;
+        let mut memory = Memory::new(self.constants, regions);
+        let mut state = head.operators();
         let mut instruction = 0;
         while let Some(head) = state.first() {
-            let kind =
-                OperatorKind::ALL.get((*head & 0xff) as usize).ok_or(ExecuteError::Internal)?;
-            let (words, rest) =
-                state.split_at_checked(state_words(*kind)).ok_or(ExecuteError::Internal)?;
-            execute::<M>(*kind, words, &mut memory).map_err(|_| ExecuteError::Internal)?;
-            observe(Step { instruction, operator: *kind, memory: &mut memory });
+            let kernel = self.kernels.get((*head & 0xff) as usize).ok_or(ExecuteError::Internal)?;
+            let words = state.split_at_checked(kernel.state_words());
+            let (words, rest) = words.ok_or(ExecuteError::Internal)?;
+            kernel.execute(words, &mut memory).map_err(|_| ExecuteError::Internal)?;
+            observe(Step { instruction, operator: kernel.kind(), memory: &mut memory });
             instruction += 1;
             state = rest;
         }
@@ -254,7 +256,7 @@ impl<'m, M: Micro> Method<'m, M> {
     /// # Errors
     /// See [`TensorError`].
     pub fn output<T: TensorElement>(&self, index: usize) -> Result<&[T], TensorError> {
-        if self.output_info(index)?.dtype != T::DTYPE {
+        if !self.output_record(index)?.is(T::DTYPE) {
             return Err(TensorError::DType);
         }
         cast(self.output_bytes(index)?).ok_or(TensorError::Index)
@@ -265,22 +267,30 @@ impl<'m, M: Micro> Method<'m, M> {
     /// # Errors
     /// See [`TensorError`].
     pub fn output_bytes(&self, index: usize) -> Result<&[u8], TensorError> {
-        let info = self.output_info(index)?;
+        let record = self.output_record(index)?;
         // Lent memory is the caller's, executed or not.
-        let memory: &[u8] = if info.location.is_constant() {
-            self.file
+        let memory: &[u8] = if record.location.is_constant() {
+            self.constants
         } else {
-            self.banks.0.get(self.bank(&info)?).ok_or(TensorError::Index)?
+            self.banks.0.get(self.bank(&record)?).ok_or(TensorError::Index)?
         };
         if !self.has_outputs {
             return Err(TensorError::NotExecuted);
         }
-        memory.get(info.span()).ok_or(TensorError::Index)
+        memory.get(record.span()).ok_or(TensorError::Index)
     }
+}
 
-    fn boundary(&self, list: Scalars<'m, i32>, index: usize) -> Result<TensorInfo, TensorError> {
-        boundary(&self.context, list, index).map_err(|_| TensorError::Index)
-    }
+/// Whether an input or output lies in memory that the caller lends.
+fn is_lent(head: Head<'_>, record: &Record) -> bool {
+    record.location.region_index().is_some_and(|region| region >= head.banks())
+}
+
+/// The inputs and outputs that the caller lends, inputs first.
+fn lent(head: Head<'_>) -> impl Iterator<Item = Record> {
+    let inputs = (0..head.inputs()).filter_map(move |index| head.input(index));
+    let outputs = (0..head.outputs()).filter_map(move |index| head.output(index));
+    inputs.chain(outputs).filter(move |record| is_lent(head, record))
 }
 
 /// A number type that inputs and outputs can have.
@@ -309,33 +319,18 @@ pub struct Step<'s, 'm> {
     pub memory: &'s mut Memory<'m>,
 }
 
-/// A mask with a bit for each input that has memory of the program's.
-fn planned_inputs(context: &Context<'_>, inputs: Scalars<'_, i32>) -> u32 {
-    let banks = context.banks.as_slice().len();
-    (0..inputs.len()).fold(0, |mask, position| {
-        let info = boundary(context, inputs, position).ok();
-        let region = info.and_then(|info| info.location.region_index());
-        let is_lent = region.is_some_and(|region| region >= banks);
-        mask | u32::from(!is_lent) << position
-    })
-}
-
 /// Checks the memory that the caller lends against what the program takes.
-fn check_lent(
-    context: &Context<'_>,
-    inputs: &[&[u8]],
-    outputs: &[&mut [u8]],
-) -> Result<(), ExecuteError> {
+fn check_lent(head: Head<'_>, inputs: &[&[u8]], outputs: &[&mut [u8]]) -> Result<(), ExecuteError> {
     let given = (inputs.len() + outputs.len()).min(usize::from(u16::MAX)) as u16;
-    let needed = context.lent_tensors().count() as u16;
-    let is_lent = |index: &i32| context.lent_tensors().any(|lent| lent == *index);
-    if needed != given || context.inputs.iter().filter(is_lent).count() != inputs.len() {
+    let needed = head.lent() as u16;
+    let lent_inputs = (0..head.inputs()).filter_map(|index| head.input(index));
+    let lent_inputs = lent_inputs.filter(|record| is_lent(head, record)).count();
+    if needed != given || lent_inputs != inputs.len() {
         return Err(ExecuteError::LentCount { needed, given });
     }
-    let lent = inputs.iter().copied().chain(outputs.iter().map(|output| &**output));
-    for ((index, tensor), bytes) in (0..).zip(context.lent_tensors()).zip(lent) {
-        let info = context.tensor_at(tensor).map_err(|_| ExecuteError::Internal)?;
-        let (needed, given) = (info.size_bytes().unwrap_or(0), bytes.len() as u32);
+    let bytes = inputs.iter().copied().chain(outputs.iter().map(|output| &**output));
+    for ((index, record), bytes) in (0..).zip(lent(head)).zip(bytes) {
+        let (needed, given) = (record.bytes, bytes.len() as u32);
         if bytes.len() as u64 != u64::from(needed) {
             return Err(ExecuteError::LentLength { index, needed, given });
         }
@@ -344,49 +339,4 @@ fn check_lent(
         }
     }
     Ok(())
-}
-
-/// Checks a method's inputs and outputs.
-///
-/// # Errors
-/// There are too many of them, or one cannot be served.
-pub(crate) fn check(context: &Context<'_>) -> Result<(), LoadError> {
-    if context.inputs.len() > 32 {
-        return Err(LoadError::Unsupported(Unsupported::Inputs));
-    }
-    check_boundary(context, context.inputs, false)?;
-    check_boundary(context, context.outputs, true)?;
-    if context.banks.as_slice().len() + context.lent_tensors().count() > MAX_REGIONS {
-        return Err(LoadError::Unsupported(Unsupported::Regions));
-    }
-    Ok(())
-}
-
-fn check_boundary(
-    context: &Context<'_>,
-    list: Scalars<'_, i32>,
-    is_output: bool,
-) -> Result<(), LoadError> {
-    for position in 0..list.len() {
-        let index = position.min(usize::from(u16::MAX)) as u16;
-        let info = boundary(context, list, position);
-        let info = info.map_err(|problem| LoadError::Boundary { is_output, index, problem })?;
-        if !is_output && info.location.is_constant() {
-            let problem = OperatorProblem::Argument {
-                position: 0,
-                cause: crate::error::ArgumentCause::Unsupported,
-            };
-            return Err(LoadError::Boundary { is_output, index, problem });
-        }
-    }
-    Ok(())
-}
-
-fn boundary(
-    context: &Context<'_>,
-    list: Scalars<'_, i32>,
-    position: usize,
-) -> Result<TensorInfo, OperatorProblem> {
-    let index = list.get(position).ok_or(OperatorProblem::ArgumentCount)?;
-    context.tensor_at(index).map_err(|cause| OperatorProblem::Argument { position: 0, cause })
 }

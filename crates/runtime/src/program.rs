@@ -2,19 +2,21 @@
 
 use crate::ALIGNMENT;
 use crate::arguments::{Arguments, FileLists};
-use crate::context::{BankSizes, Context};
+use crate::context::{BankSizes, Call, Context};
 use crate::error::{LayoutMismatch, LoadError, OperatorProblem};
+use crate::head;
 use crate::lifetimes;
-use crate::method::{self, Method};
+use crate::method::Method;
+use crate::operators::{LoadProblem, Operators};
 use core::cell::Cell;
 use cortado_contract::layout::ConstantForm;
 use cortado_contract::ops::{Operator, OperatorKind, Rules};
 use cortado_contract::stamp::{self, TargetStamp};
 use cortado_contract::target::Isa;
+use cortado_kernels::Native;
 use cortado_kernels::memory::{MAX_REGIONS, cast_mut};
 use cortado_kernels::operand::Loaded;
-use cortado_kernels::{LoadFailure, Micro, Native, load, state_words};
-use cortado_pte::{Scalars, Value};
+use cortado_pte::Value;
 
 /// What to do with a program whose constants are in the form that another instruction set's kernels read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,12 +43,12 @@ pub struct Requirements {
 /// The memory for a program's banks: a slice for each, in the program's order.
 ///
 /// Made from one slice, or from an array of slices.
-#[derive(Debug, Default)]
-pub struct Banks<'m>(pub(crate) [&'m mut [u8]; MAX_REGIONS]);
+#[derive(Debug)]
+pub struct Banks<'m, const BANKS: usize = 1>(pub(crate) [&'m mut [u8]; BANKS]);
 
-impl<'m> Banks<'m> {
+impl<'m> Banks<'m, MAX_REGIONS> {
     /// All banks in one piece of memory, one after the other; `None` when it has fewer than [`BankSizes::total_bytes`].
-    pub fn split(mut memory: &'m mut [u8], sizes: &BankSizes) -> Option<Banks<'m>> {
+    pub fn split(mut memory: &'m mut [u8], sizes: &BankSizes) -> Option<Self> {
         let mut banks = Banks::default();
         for (bank, size) in banks.0.iter_mut().zip(sizes.as_slice()) {
             let bytes = (*size as usize).next_multiple_of(ALIGNMENT);
@@ -56,31 +58,36 @@ impl<'m> Banks<'m> {
     }
 }
 
+impl<const BANKS: usize> Default for Banks<'_, BANKS> {
+    fn default() -> Self {
+        Banks(core::array::from_fn(|_| Default::default()))
+    }
+}
+
 impl<'m> From<&'m mut [u8]> for Banks<'m> {
     fn from(arena: &'m mut [u8]) -> Self {
-        Banks::from([arena])
+        Banks([arena])
     }
 }
 
 impl<'m, const N: usize> From<&'m mut [u8; N]> for Banks<'m> {
     fn from(arena: &'m mut [u8; N]) -> Self {
-        Banks::from([&mut arena[..]])
+        Banks([&mut arena[..]])
     }
 }
 
-impl<'m, const N: usize> From<[&'m mut [u8]; N]> for Banks<'m> {
-    fn from(given: [&'m mut [u8]; N]) -> Self {
-        const { assert!(N <= MAX_REGIONS, "no program has more banks than this") };
-        let mut banks = Banks::default();
-        banks.0.iter_mut().zip(given).for_each(|(bank, given)| *bank = given);
-        banks
+impl<'m, const BANKS: usize> From<[&'m mut [u8]; BANKS]> for Banks<'m, BANKS> {
+    fn from(given: [&'m mut [u8]; BANKS]) -> Self {
+        const { assert!(BANKS <= MAX_REGIONS, "no program has more banks than this") };
+        Banks(given)
     }
 }
 
 /// A parsed program.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'p> {
-    file: &'p [u8],
+    /// The part of the file that constants lie in.
+    constants: &'p [u8],
     view: cortado_pte::Program<'p>,
     stamp: Option<TargetStamp>,
 }
@@ -99,7 +106,10 @@ impl<'p> Program<'p> {
             Some(bytes) => Some(TargetStamp::parse(bytes)?),
             None => None,
         };
-        Ok(Program { file, view, stamp })
+        // Those in segments lie behind the rest of the file, which nothing needs once the program is loaded.
+        let start = if view.constant_offsets().is_empty() { 0 } else { view.segment_base() };
+        let constants = file.get(start / ALIGNMENT * ALIGNMENT..).unwrap_or(&[]);
+        Ok(Program { constants, view, stamp })
     }
 
     /// What the file says about its target; `None` for files that other compilers made.
@@ -107,19 +117,34 @@ impl<'p> Program<'p> {
         self.stamp
     }
 
+    /// The part of the file that holds the program's constants, to its end: what a [linked](crate::Linked) program keeps of it. It
+    /// starts at a multiple of [`ALIGNMENT`] bytes.
+    pub fn constants(&self) -> &'p [u8] {
+        self.constants
+    }
+
     /// What the program's method needs.
     ///
     /// # Errors
-    /// See [`LoadError`]: parts of the format that this runtime does not have, and unknown operators.
+    /// See [`LoadError`]: parts of the format that this runtime does not have, unknown operators, and inputs and outputs that cannot be
+    /// served.
     pub fn requirements(&self) -> Result<Requirements, LoadError> {
-        let context = self.context()?;
-        let mut state_words = 0;
-        context.for_each_call(|_, kind, _| {
-            state_words += cortado_kernels::state_words(kind) as u32;
+        self.requirements_with(&Operators::all::<Native>())
+    }
+
+    /// As [`Self::requirements`], for a program of operators from this set.
+    ///
+    /// # Errors
+    /// As [`Self::requirements`]; an operator that is not in the set.
+    pub fn requirements_with(&self, operators: &Operators<'_>) -> Result<Requirements, LoadError> {
+        let context = self.context(operators)?;
+        let mut words = head::write(&context, &mut [])?;
+        context.for_each_call(|_, call| {
+            words += operators.state_words(call.position);
             Ok(())
         })?;
         let banks = context.banks;
-        Ok(Requirements { arena_bytes: banks.total_bytes(), banks, state_words })
+        Ok(Requirements { arena_bytes: banks.total_bytes(), banks, state_words: words as u32 })
     }
 
     /// The form of the first linear layer's constant term, `None` when there is no linear layer.
@@ -140,11 +165,13 @@ impl<'p> Program<'p> {
         &self,
         mut visit: impl FnMut(OperatorKind, Option<ConstantForm>),
     ) -> Result<(), LoadError> {
-        let context = self.context()?;
-        context.for_each_call(|instruction, kind, indices| {
-            let operator = arguments(&context, kind, indices)
+        let operators = Operators::all::<Native>();
+        let context = self.context(&operators)?;
+        context.for_each_call(|instruction, call| {
+            let kind = call.loader.kind;
+            let operator = arguments(&context, &call)
                 .and_then(|mut arguments| Operator::decode(kind, &mut arguments))
-                .and_then(|operator: Operator<Loaded<FileLists<'p>>>| {
+                .and_then(|operator: Operator<Loaded<FileLists<'_>>>| {
                     operator.check().map(|()| operator).map_err(OperatorProblem::Rule)
                 })
                 .map_err(|problem| LoadError::Operator {
@@ -157,102 +184,121 @@ impl<'p> Program<'p> {
         })
     }
 
-    /// Loads the program's method for this build's kernels.
+    /// Loads the program's method with every kernel of this build, all of which are linked then. [`Self::load_with`] takes fewer.
     ///
     /// # Errors
-    /// As [`Self::load_for`].
-    pub fn load<'m>(
+    /// As [`Self::load_with`].
+    pub fn load<'m, const BANKS: usize>(
         &self,
         policy: LayoutPolicy,
         state: &'m mut [u32],
-        arena: impl Into<Banks<'m>>,
-    ) -> Result<Method<'m, Native>, LoadError>
+        arena: impl Into<Banks<'m, BANKS>>,
+    ) -> Result<Method<'m, BANKS>, LoadError>
     where
         'p: 'm,
     {
-        self.load_for(policy, state, arena)
+        self.load_with(&Operators::all::<Native>(), policy, state, arena)
     }
 
-    /// Loads the program's method for the kernels of `M`: checks everything and prepares every operator.
-    ///
-    /// `state` and the banks of `arena` are as large as [`Self::requirements`] says or larger; each bank starts at a multiple of
-    /// [`ALIGNMENT`] bytes.
+    /// Loads the program's method with the kernels of a set of operators.
     ///
     /// # Errors
     /// See [`LoadError`]. Nothing has been computed then.
-    pub fn load_for<'m, M: Micro>(
+    pub fn load_with<'m, const BANKS: usize>(
         &self,
+        operators: &Operators<'m>,
         policy: LayoutPolicy,
         state: &'m mut [u32],
-        arena: impl Into<Banks<'m>>,
-    ) -> Result<Method<'m, M>, LoadError>
+        arena: impl Into<Banks<'m, BANKS>>,
+    ) -> Result<Method<'m, BANKS>, LoadError>
     where
         'p: 'm,
     {
-        let context = self.context()?;
+        let context = self.context(operators)?;
         let mut banks = arena.into();
-        for (index, needed) in context.banks.as_slice().iter().enumerate() {
-            let (bank, needed) = (index as u8, *needed);
-            let Some(slice) = banks.0.get_mut(index) else { break };
-            let given = slice.len() as u32;
-            if (slice.len() as u64) < u64::from(needed) {
-                return Err(LoadError::ArenaTooSmall { bank, needed, given });
-            }
-            // No byte of a bank of no size is ever read or written.
-            if needed != 0 && !(slice.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
-                return Err(LoadError::ArenaMisaligned { bank });
-            }
-            *slice = core::mem::take(slice).get_mut(..needed as usize).unwrap_or_default();
-        }
-        let judge = Judge { stamp: self.stamp, policy, isa: M::ISA, first: Cell::new(None) };
+        fit_banks(&context.banks, &mut banks.0)?;
+        let judge =
+            Judge { stamp: self.stamp, policy, isa: operators.isa(), first: Cell::new(None) };
         let used = self.prepare_all(&context, &judge, state)?;
         let state = state.get(..used).unwrap_or(&[]);
-        method::check(&context)?;
         let roomiest = banks.0.iter_mut().max_by_key(|bank| bank.len());
         let roomiest = roomiest.map_or(&mut [][..], |bank| bank);
         let whole = roomiest.len() / size_of::<[u32; 2]>() * size_of::<[u32; 2]>();
         let words = roomiest.get_mut(..whole).and_then(cast_mut::<u32>).unwrap_or_default();
         lifetimes::check(&context, words.as_chunks_mut().0)?;
-        Ok(Method::new(context, state, banks))
+        Ok(Method::new(self.constants, operators.kernels(), state, banks))
     }
 
     fn prepare_all(
         &self,
-        context: &Context<'p>,
+        context: &Context<'_>,
         judge: &Judge,
         state: &mut [u32],
     ) -> Result<usize, LoadError> {
         let given = state.len() as u32;
-        let mut used = 0;
-        context.for_each_call(|instruction, kind, indices| {
+        let too_small = || {
+            let needed = self.requirements_with(&context.operators);
+            needed.map_or_else(
+                |error| error,
+                |needed| LoadError::StateTooSmall { needed: needed.state_words, given },
+            )
+        };
+        let mut used = head::write(context, state)?;
+        if used > state.len() {
+            return Err(too_small());
+        }
+        context.for_each_call(|instruction, call| {
+            let kind = call.loader.kind;
             let fail = |problem| LoadError::Operator { instruction, operator: Some(kind), problem };
-            let end = used + state_words(kind);
-            let Some(words) = state.get_mut(used..end) else {
-                let needed = self.requirements()?.state_words;
-                return Err(LoadError::StateTooSmall { needed, given });
-            };
+            let end = used + context.operators.state_words(call.position);
+            let Some(words) = state.get_mut(used..end) else { return Err(too_small()) };
             if let Some(head) = words.first_mut() {
-                *head = kind as u32;
+                *head = u32::from(call.position);
             }
-            let mut arguments = arguments(context, kind, indices).map_err(fail)?;
+            let mut arguments = arguments(context, &call).map_err(fail)?;
             let form = |found| judge.form(instruction, kind, found);
-            load(kind, &mut arguments, self.file, words, &form).map_err(
-                |failure| match failure {
-                    LoadFailure::Argument(problem) => fail(problem),
-                    LoadFailure::Form(error) => error,
-                    LoadFailure::Rule(rule) => fail(OperatorProblem::Rule(rule)),
-                    LoadFailure::NotBuilt => fail(OperatorProblem::NotBuilt),
-                },
-            )?;
+            let loaded = call.loader.load(&mut arguments, self.constants, words, &form);
+            loaded.map_err(|problem| match problem {
+                LoadProblem::Operator(problem) => fail(problem),
+                LoadProblem::Form(error) => error,
+            })?;
             used = end;
             Ok(())
         })?;
         Ok(used)
     }
 
-    fn context(&self) -> Result<Context<'p>, LoadError> {
-        Context::new(self.file, self.view)
+    fn context<'c>(&self, operators: &Operators<'c>) -> Result<Context<'c>, LoadError>
+    where
+        'p: 'c,
+    {
+        Context::new(self.constants, self.view, *operators)
     }
+}
+
+/// Cuts each bank to what the program needs.
+fn fit_banks(sizes: &BankSizes, banks: &mut [&mut [u8]]) -> Result<(), LoadError> {
+    for (index, needed) in sizes.as_slice().iter().enumerate() {
+        let (bank, needed) = (index as u8, *needed);
+        let Some(slice) = banks.get_mut(index) else {
+            // No byte of a bank of no size is ever read or written.
+            let is_given = needed == 0;
+            let missing = LoadError::ArenaTooSmall { bank, needed, given: 0 };
+            if is_given {
+                continue;
+            }
+            return Err(missing);
+        };
+        let given = slice.len() as u32;
+        if (slice.len() as u64) < u64::from(needed) {
+            return Err(LoadError::ArenaTooSmall { bank, needed, given });
+        }
+        if needed != 0 && !(slice.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
+            return Err(LoadError::ArenaMisaligned { bank });
+        }
+        *slice = core::mem::take(slice).get_mut(..needed as usize).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// Decides about an operator's constant form.
@@ -297,12 +343,8 @@ impl Judge {
 
 /// An instruction's arguments, ready to be read. ExecuTorch repeats the output after the arguments of the schema, or has a list of
 /// all outputs there; more or fewer arguments than that are refused.
-fn arguments<'p>(
-    context: &Context<'p>,
-    kind: OperatorKind,
-    indices: Scalars<'p, i32>,
-) -> Result<Arguments<'p>, OperatorProblem> {
-    let expected = kind.argument_names().len();
+fn arguments<'p>(context: &Context<'p>, call: &Call<'p>) -> Result<Arguments<'p>, OperatorProblem> {
+    let (indices, expected) = (call.indices, call.loader.argument_count());
     let result = || indices.get(expected);
     let repeats_out = indices.len() == expected + 1
         && (result() == indices.get(expected - 1)

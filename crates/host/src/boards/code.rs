@@ -49,6 +49,20 @@ impl Image {
 }
 
 impl Code {
+    /// The bytes of all functions that are chosen by name.
+    pub fn bytes_of(&self, chosen: impl Fn(&str) -> bool) -> u32 {
+        let chosen = self.functions.values().filter(|function| chosen(&function.name));
+        chosen.map(|function| function.bytes).sum()
+    }
+
+    /// The names and bytes of all functions, the largest first.
+    pub fn functions(&self) -> Vec<(&str, u32)> {
+        let mut functions: Vec<(&str, u32)> =
+            self.functions.values().map(|it| (it.name.as_str(), it.bytes)).collect();
+        functions.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        functions
+    }
+
     /// The bytes of all functions in whose names one of `roots` occurs, together with all that they call: code and the constants
     /// between it, but no tables elsewhere. `None` when a root is no function.
     pub fn closure_bytes(&self, roots: &[&str]) -> Option<u32> {

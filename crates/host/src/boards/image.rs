@@ -17,6 +17,8 @@ pub enum Profile {
     Small,
     /// As it is meant to run, with overflow checks and debug assertions.
     Checked,
+    /// Small where it costs no speed.
+    Size,
 }
 
 impl Profile {
@@ -26,6 +28,7 @@ impl Profile {
             Profile::Release => "release",
             Profile::Small => "small",
             Profile::Checked => "checked",
+            Profile::Size => "size",
         }
     }
 }
@@ -101,9 +104,45 @@ impl Tools {
         profile: Profile,
         content: Content,
     ) -> Result<Image, BoardError> {
+        let name = format!("{}-{isa}-{}-{}", board.name, profile.name(), content.name());
+        let features = format!("{}{}", content.features(board), float_feature(board));
+        let options = Options { binary: "cortado-firmware", features: &features, module: None };
+        self.build_binary(board, isa, profile, &name, &options)
+    }
+
+    /// Builds a firmware of one model, whose module `cortado compile` wrote; see [`ModelImage`]. The image is `name`'s.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn build_model(
+        &self,
+        board: &'static Board,
+        isa: Isa,
+        profile: Profile,
+        name: &str,
+        image: &ModelImage<'_>,
+    ) -> Result<Image, BoardError> {
+        let mut features = ",model".to_owned();
+        features.push_str(if image.from_file { ",from-file" } else { "" });
+        features.push_str(if image.bare { ",bare" } else { "" });
+        let form = if image.from_file { "file" } else { "linked" };
+        let kind = if image.bare { "bare" } else { "counted" };
+        let name = format!("{}-{isa}-{}-{name}-{form}-{kind}", board.name, profile.name());
+        let options =
+            Options { binary: "minimal", features: &features, module: Some(image.module) };
+        self.build_binary(board, isa, profile, &name, &options)
+    }
+
+    fn build_binary(
+        &self,
+        board: &'static Board,
+        isa: Isa,
+        profile: Profile,
+        name: &str,
+        options: &Options<'_>,
+    ) -> Result<Image, BoardError> {
         Target::with_isa(board.cpu, isa).map_err(BoardError::Unsupported)?;
         let code = board.code_generation(isa).expect("the target above allows it");
-        let name = format!("{}-{isa}-{}-{}", board.name, profile.name(), content.name());
 
         let images = firmware_directory().join("target/images");
         fs::create_dir_all(&images).map_err(BoardError::io("create", &images))?;
@@ -116,30 +155,27 @@ impl Tools {
         let mut cargo = self.cargo(&code);
         cargo
             .current_dir(firmware_directory())
-            .args(["build", "--locked", "--color=never", "--bin", "cortado-firmware"])
+            .args(["build", "--locked", "--color=never", "--bin", options.binary])
             .args(["--profile", profile.name()])
-            .args([
-                "--features",
-                &format!(
-                    "{},isa-{isa}{}{}",
-                    board.feature,
-                    content.features(board),
-                    float_feature(board)
-                ),
-            ])
-            .args(["--target", code.triple, "--target-dir", "target"]);
+            .args(["--features", &format!("{},isa-{isa}{}", board.feature, options.features)])
+            .args(["--target", code.triple, "--target-dir", "target"])
+            .env_remove("CORTADO_MODULE");
+        if let Some(module) = options.module {
+            let module = std::path::absolute(module).map_err(BoardError::io("find", module))?;
+            cargo.env("CORTADO_MODULE", module);
+        }
         let output = cargo
             .output()
             .map_err(|error| BoardError::Io { action: "cannot start Cargo".to_owned(), error })?;
         if !output.status.success() {
             let output = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
-            return Err(BoardError::Build { image: name, output });
+            return Err(BoardError::Build { image: name.to_owned(), output });
         }
         let built = firmware_directory()
             .join("target")
             .join(code.triple)
             .join(profile.name())
-            .join("cortado-firmware");
+            .join(options.binary);
         let path = images.join(format!("{name}.elf"));
         // By way of another name: the image may be running.
         let fresh = images.join(format!("{name}.new"));
@@ -147,6 +183,26 @@ impl Tools {
         fs::rename(&fresh, &path).map_err(BoardError::io("create", &path))?;
         read_image(path, board, isa)
     }
+}
+
+/// A firmware of one model and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelImage<'a> {
+    /// The Rust module of the model, with its program beside it.
+    pub module: &'a Path,
+    /// Whether the program is loaded from its file, instead of being linked.
+    pub from_file: bool,
+    /// Whether it has nothing that reports or measures.
+    pub bare: bool,
+}
+
+/// What to build.
+struct Options<'a> {
+    binary: &'a str,
+    /// Features besides board and instruction set, each after a comma.
+    features: &'a str,
+    /// See [`ModelImage::module`].
+    module: Option<&'a Path>,
 }
 
 /// Boards of no more flash than this get images without operators in float, which have no room there.

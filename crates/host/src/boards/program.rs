@@ -1,6 +1,6 @@
 //! Runs a program on samples, on an emulated board.
 
-use super::{BOARDS, Board, BoardError, Image, Run, Tools};
+use super::{BOARDS, Board, BoardError, Image, Run, RunOutput, Tools};
 use crate::local::{AlignedBytes, Boundary};
 use crate::samples::{Outputs, Samples};
 use cortado_contract::{Cpu, Target};
@@ -42,6 +42,10 @@ pub struct BoardRun {
 pub struct Measured {
     /// Instructions of loading the program.
     pub load_instructions: u64,
+    /// The digest of what loading prepared, as [`cortado_runtime::digest`] has it.
+    pub state_digest: u64,
+    /// Bytes of a method with one bank, besides its state.
+    pub method_bytes: u64,
     /// Instructions of one execution, the mean over all samples.
     pub instructions: u64,
     /// Stack used by loading, in bytes.
@@ -103,11 +107,8 @@ impl Tools {
             return Err(BoardError::RamTooSmall { board: image.board.name, needed, given });
         }
         let folder = TemporaryFolder::new()?;
-        let place = |name: &str| folder.0.join(name);
-        write(&place("program.pte"), program.file.as_ref())?;
-        let inputs: Vec<u8> =
-            (0..samples.len()).flat_map(|index| samples.sample(index)).flatten().collect();
-        write(&place("inputs.bin"), &inputs)?;
+        write(&folder.place("program.pte"), program.file.as_ref())?;
+        write_inputs(&folder, samples)?;
         let policy = match program.policy {
             LayoutPolicy::Refuse => "layout=refuse",
             LayoutPolicy::Adapt => "layout=adapt",
@@ -124,31 +125,64 @@ impl Tools {
         let output = self.run(
             image,
             &Run {
-                program: Some(&place("program.pte")),
+                program: Some(&folder.place("program.pte")),
                 arguments: &arguments,
                 directory: &folder.0,
                 limit: Duration::from_secs(600),
             },
         )?;
-        if output.exit_code != Some(0) {
-            let end = if output.timed_out { "stopped after 600 s" } else { "ended" };
-            let code = output.exit_code.map_or(String::new(), |code| format!(" with code {code}"));
-            let said = output
-                .stdout
-                .lines()
-                .filter_map(|line| line.strip_prefix("error: "))
-                .collect::<Vec<_>>();
-            let message = match said.is_empty() {
-                true => format!("the image {end}{code}:\n{}{}", output.stdout, output.stderr),
-                false => said.join("\n"),
-            };
-            return Ok(Err(BoardRefusal { message, at_load: output.exit_code == Some(REFUSED) }));
-        }
-        let path = place("outputs.bin");
-        let bytes = fs::read(&path).map_err(BoardError::io("read", &path))?;
-        let outputs = split(program.boundary, samples.len(), &bytes);
-        Ok(Ok(BoardRun { outputs, measured: Measured::read(&output.stdout) }))
+        finished(&folder, &output, program.boundary, samples)
     }
+
+    /// Runs the firmware of one model on all samples; see [`Tools::build_model`].
+    ///
+    /// # Errors
+    /// What [`Tools::run`] says. A program that the image refuses is no error but a [`BoardRefusal`].
+    pub fn run_model(
+        &self,
+        image: &Image,
+        boundary: &Boundary,
+        samples: &Samples,
+    ) -> Result<Result<BoardRun, BoardRefusal>, BoardError> {
+        let folder = TemporaryFolder::new()?;
+        write_inputs(&folder, samples)?;
+        let limit = Duration::from_secs(600);
+        let run = Run { program: None, arguments: &[], directory: &folder.0, limit };
+        finished(&folder, &self.run(image, &run)?, boundary, samples)
+    }
+}
+
+fn write_inputs(folder: &TemporaryFolder, samples: &Samples) -> Result<(), BoardError> {
+    let inputs: Vec<u8> =
+        (0..samples.len()).flat_map(|index| samples.sample(index)).flatten().collect();
+    write(&folder.place("inputs.bin"), &inputs)
+}
+
+/// What a run that has ended gave.
+fn finished(
+    folder: &TemporaryFolder,
+    output: &RunOutput,
+    boundary: &Boundary,
+    samples: &Samples,
+) -> Result<Result<BoardRun, BoardRefusal>, BoardError> {
+    if output.exit_code != Some(0) {
+        let end = if output.timed_out { "stopped after 600 s" } else { "ended" };
+        let code = output.exit_code.map_or(String::new(), |code| format!(" with code {code}"));
+        let said = output
+            .stdout
+            .lines()
+            .filter_map(|line| line.strip_prefix("error: "))
+            .collect::<Vec<_>>();
+        let message = match said.is_empty() {
+            true => format!("the image {end}{code}:\n{}{}", output.stdout, output.stderr),
+            false => said.join("\n"),
+        };
+        return Ok(Err(BoardRefusal { message, at_load: output.exit_code == Some(REFUSED) }));
+    }
+    let path = folder.place("outputs.bin");
+    let bytes = fs::read(&path).map_err(BoardError::io("read", &path))?;
+    let outputs = split(boundary, samples.len(), &bytes);
+    Ok(Ok(BoardRun { outputs, measured: Measured::read(&output.stdout) }))
 }
 
 impl Measured {
@@ -162,8 +196,12 @@ impl Measured {
                 .filter_map(|(operator, number)| Some((operator.to_owned(), number.parse().ok()?)))
                 .collect()
         };
+        let hexadecimal =
+            |key: &str| lines.get(key).and_then(|value| u64::from_str_radix(value, 16).ok());
         Measured {
             load_instructions: number("load_instructions"),
+            state_digest: hexadecimal("state_digest").unwrap_or(0),
+            method_bytes: number("method_bytes"),
             instructions: number("instructions"),
             load_stack_bytes: number("load_stack_bytes"),
             execute_stack_bytes: number("execute_stack_bytes"),
@@ -201,6 +239,10 @@ impl TemporaryFolder {
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).map_err(BoardError::io("create", &path))?;
         Ok(TemporaryFolder(path))
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.0.join(name)
     }
 }
 

@@ -1,0 +1,95 @@
+//! Programs that are loaded when the firmware is built: prepared by the compiler, linked with just the kernels that they use.
+
+use crate::head::{self, Head};
+use crate::method::Method;
+use crate::operators::Operators;
+use crate::program::{Banks, Requirements};
+use cortado_kernels::Kernel;
+
+/// A program that was loaded ahead of time: its constants, its prepared state, and the kernels that it uses.
+///
+/// `cortado compile` writes one into the module beside a program, where constant assertions tie it to the very bytes of the program, to
+/// the instruction set and to the version of this crate. Where that does not hold, the firmware does not compile. What
+/// [`Program::load`](crate::Program::load) checks has been checked by the same code on the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Linked {
+    constants: &'static [u8],
+    state: &'static [u32],
+    kernels: &'static [Kernel],
+}
+
+impl Linked {
+    /// A program of these constants, aligned to [`ALIGNMENT`](crate::ALIGNMENT) bytes, and the state that
+    /// [`Program::load_with`](crate::Program::load_with) prepared with a set of the same operators in the same order.
+    ///
+    /// To be called in constants.
+    ///
+    /// # Panics
+    /// The state is not whole, or names an operator that is not in the set.
+    pub const fn new(
+        constants: &'static [u8],
+        state: &'static [u32],
+        operators: Operators<'static>,
+    ) -> Linked {
+        let kernels = operators.kernels();
+        assert!(Head(state).is_sound(), "the prepared state is damaged: compile the model again");
+        let mut at = state[2] as usize;
+        while at < state.len() {
+            let kernel = (state[at] & 0xff) as usize;
+            assert!(
+                kernel < kernels.len(),
+                "the prepared state is damaged: compile the model again"
+            );
+            at += kernels[kernel].state_words();
+        }
+        assert!(at == state.len(), "the prepared state is damaged: compile the model again");
+        Linked { constants, state, kernels }
+    }
+
+    /// The method, ready for its inputs. Nothing is computed or written for that.
+    ///
+    /// The module's own function holds the banks against the program's sizes when the firmware is built. Banks that are given here,
+    /// and are too small or misaligned, make each access to them and each execution fail.
+    pub fn method<'m, const BANKS: usize>(
+        &self,
+        banks: impl Into<Banks<'m, BANKS>>,
+    ) -> Method<'m, BANKS> {
+        Method::new(self.constants, self.kernels, self.state, banks.into())
+    }
+
+    /// What the method needs, apart from the state, which it has.
+    pub fn requirements(&self) -> Requirements {
+        let banks = head::bank_sizes(Head(self.state));
+        Requirements { arena_bytes: banks.total_bytes(), banks, state_words: 0 }
+    }
+
+    /// The prepared state.
+    pub const fn state(&self) -> &'static [u32] {
+        self.state
+    }
+}
+
+/// A digest of a program's bytes, by which a module knows its program.
+///
+/// It goes by eight bytes at a time, the last padded with 0, so that a compiler has it done in a moment:
+/// `digest = (digest.rotate_left(5) ^ chunk) · 0x517c_c1b7_2722_0a95`, starting with the number of bytes. It finds out mistakes; it is
+/// no defence against somebody who wants two programs to have the same.
+pub const fn digest(bytes: &[u8]) -> u64 {
+    let mut digest = bytes.len() as u64;
+    let mut rest = bytes;
+    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
+        digest = mixed(digest, u64::from_le_bytes(*chunk));
+        rest = behind;
+    }
+    let mut last = [0; 8];
+    let mut index = 0;
+    while index < rest.len() {
+        last[index] = rest[index];
+        index += 1;
+    }
+    mixed(digest, u64::from_le_bytes(last))
+}
+
+const fn mixed(digest: u64, chunk: u64) -> u64 {
+    (digest.rotate_left(5) ^ chunk).wrapping_mul(0x517c_c1b7_2722_0a95)
+}

@@ -17,6 +17,7 @@ fn main() {
     println!(
         "cargo::rustc-check-cfg=cfg(cortado_architecture, values(\"armv6m\", \"armv7m\", \"armv8m\"))"
     );
+    println!("cargo::rerun-if-env-changed=CORTADO_MODULE");
     match choose() {
         Ok((board, target)) => write_outputs(board, target),
         Err(message) => println!("cargo::error={message}"),
@@ -89,6 +90,12 @@ fn write_outputs(board: &Board, target: Target) {
     write(&out.join("memory.x"), &memory_script(board));
     write(&out.join("regions.x"), &regions_script(board));
     write(&out.join("board.rs"), &constants(board, target));
+    // Every exception goes to the handlers that cortex-m-rt has: a bare image asks for no device's interrupts.
+    write(&out.join("device.x"), "");
+    if let Ok(module) = env::var("CORTADO_MODULE") {
+        let declaration = format!("/// The model.\n#[path = {module:?}]\npub mod model;\n");
+        write(&out.join("model.rs"), &declaration);
+    }
     let architecture = architecture(board.cpu);
     println!("cargo::rustc-cfg=cortado_architecture=\"{architecture}\"");
     println!("cargo::rustc-link-search={}", out.display());

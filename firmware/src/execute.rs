@@ -12,7 +12,7 @@
 //! What it prints is `key=value`, one a line; a line that starts with `error:` says why the exit code is not 0.
 
 use cortado_runtime::{
-    ALIGNMENT, Banks, LayoutPolicy, MAX_REGIONS, Method, Native, Program, Requirements,
+    ALIGNMENT, Banks, LayoutPolicy, MAX_REGIONS, Program, Requirements, bytes_of, digest,
 };
 
 use crate::arguments::Arguments;
@@ -24,6 +24,8 @@ use crate::{board, memory, println, stack};
 pub const REFUSED: u8 = 3;
 /// The command line or a file of the host is not as it should be, or an execution failed.
 pub const FAILED: u8 = 4;
+
+type Method<'m> = cortado_runtime::Method<'m, MAX_REGIONS>;
 
 /// A failure with its exit code, already reported.
 struct Reported(u8);
@@ -66,8 +68,10 @@ fn execute(arguments: Arguments<'_>) -> Result<(), Reported> {
     });
     let mut method = method.map_err(refused)?;
     println!("load_instructions={load_instructions}");
+    println!("state_digest={:016x}", digest(bytes_of(method.state())));
     println!("load_stack_bytes={load_stack}");
     println!("state_bytes={}", 4 * requirements.state_words);
+    println!("method_bytes={}", size_of::<cortado_runtime::Method<'_>>());
     println!("arena_bytes={}", requirements.arena_bytes);
     match number("samples")? {
         0 => Ok(()),
@@ -95,7 +99,7 @@ fn divide(
 
 /// Memory for the inputs and outputs that the program takes from its caller, out of what is left.
 fn lend<'r>(
-    method: &Method<'_, Native>,
+    method: &Method<'_>,
     mut ram: &'r mut [u8],
 ) -> Result<[&'r mut [u8]; MAX_REGIONS], Reported> {
     let mut lent: [&mut [u8]; MAX_REGIONS] = Default::default();
@@ -121,7 +125,7 @@ fn refused(error: cortado_runtime::LoadError) -> Reported {
 }
 
 fn run_samples(
-    method: &mut Method<'_, Native>,
+    method: &mut Method<'_>,
     rest: &mut [u8],
     samples: usize,
     arguments: Arguments<'_>,
@@ -197,7 +201,7 @@ fn run_samples(
 /// Executes once more, on whatever the inputs hold, and prints what each call takes below this function's caller.
 #[inline(never)]
 fn print_stack_of_calls(
-    method: &mut Method<'_, Native>,
+    method: &mut Method<'_>,
     read: &[&[u8]],
     written: &mut [&mut [u8]],
 ) -> Result<(), Reported> {
@@ -214,7 +218,7 @@ fn print_stack_of_calls(
 /// Executes once more, on whatever the inputs hold, and prints how many instructions each call takes.
 #[inline(never)]
 fn print_instructions_of_calls(
-    method: &mut Method<'_, Native>,
+    method: &mut Method<'_>,
     read: &[&[u8]],
     written: &mut [&mut [u8]],
 ) -> Result<(), Reported> {
@@ -229,7 +233,7 @@ fn print_instructions_of_calls(
 }
 
 /// Counts the inputs as set, to what they hold.
-fn keep_inputs(method: &mut Method<'_, Native>) -> Result<(), Reported> {
+fn keep_inputs(method: &mut Method<'_>) -> Result<(), Reported> {
     for index in 0..method.input_count() {
         if !method.is_input_lent(index) {
             method.fill_input_bytes(index).map_err(|error| failed("input", error))?;

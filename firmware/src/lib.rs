@@ -12,17 +12,23 @@ pub mod bench;
 pub mod board;
 #[cfg(feature = "cases")]
 pub mod cases;
+#[cfg(not(feature = "bare"))]
 pub mod counter;
 #[cfg(not(feature = "without-programs"))]
 pub mod execute;
+#[cfg(not(feature = "bare"))]
 pub mod fault;
 pub mod memory;
+#[cfg(not(feature = "bare"))]
 pub mod protection;
+#[cfg(not(feature = "bare"))]
 pub mod selftest;
 pub mod semihosting;
+#[cfg(not(feature = "bare"))]
 pub mod stack;
 
 /// Gets ready what start-up leaves off: memory protection and the clock. To be called first in `main`.
+#[cfg(not(feature = "bare"))]
 pub fn start() {
     protection::enable();
     counter::start_clock();

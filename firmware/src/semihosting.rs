@@ -5,6 +5,7 @@
 //! without a host that answers, that breakpoint is a fault.
 
 use core::arch::asm;
+use core::ffi::CStr;
 use core::fmt;
 
 /// Prints a line on the host's console.
@@ -156,7 +157,28 @@ impl File {
             return Err(FileError::BadPath);
         }
         terminated[..path.len()].copy_from_slice(path.as_bytes());
-        let block = [terminated.as_ptr().expose_provenance(), mode as usize, path.len()];
+        File::open_terminated(&terminated, path.len(), mode)
+    }
+
+    /// As [`Self::open`], for a path that is known when the image is built.
+    ///
+    /// # Errors
+    /// The host cannot.
+    pub fn open_fixed(path: &CStr) -> Result<File, FileError> {
+        File::open_terminated(path.to_bytes_with_nul(), path.count_bytes(), Mode::ReadBinary)
+    }
+
+    /// As [`Self::create`], for a path that is known when the image is built.
+    ///
+    /// # Errors
+    /// The host cannot.
+    pub fn create_fixed(path: &CStr) -> Result<File, FileError> {
+        File::open_terminated(path.to_bytes_with_nul(), path.count_bytes(), Mode::WriteBinary)
+    }
+
+    /// `path` has a zero byte behind its `length` bytes.
+    fn open_terminated(path: &[u8], length: usize, mode: Mode) -> Result<File, FileError> {
+        let block = [path.as_ptr().expose_provenance(), mode as usize, length];
         // SAFETY: the block has address, mode and length of a path that a zero byte follows.
         let handle = unsafe { call(Operation::Open, block.as_ptr().expose_provenance()) };
         if handle == FAILED { Err(FileError::last("open")) } else { Ok(File { handle }) }

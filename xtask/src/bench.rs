@@ -4,7 +4,7 @@ mod kernels;
 mod models;
 mod plan;
 mod stack;
-mod table;
+pub(crate) mod table;
 
 use clap::Subcommand;
 

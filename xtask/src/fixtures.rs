@@ -9,7 +9,7 @@ use cortado_host::local::{self, AlignedBytes, Boundary};
 use cortado_host::recorded;
 use cortado_host::samples::{Outputs, Samples};
 use cortado_npz::Archive;
-use cortado_runtime::{LayoutPolicy, Program, Requirements};
+use cortado_runtime::{LayoutPolicy, Program, Requirements, bytes_of, digest};
 use std::path::PathBuf;
 
 /// A file of a model.
@@ -82,6 +82,17 @@ impl Ready {
         samples: &Samples,
     ) -> Result<Outputs, String> {
         local::run(&self.file, isa, policy, samples, || {}).map_err(|error| error.to_string())
+    }
+}
+
+impl Ready {
+    /// The digest of what loading the program prepares here, with all operators. A board's must be the same: prepared state depends on
+    /// neither the machine nor the instruction set.
+    pub(crate) fn state_digest(&self, isa: Isa) -> Result<u64, String> {
+        local::with_method(&self.file, isa, LayoutPolicy::Refuse, |method| {
+            digest(bytes_of(method.state()))
+        })
+        .map_err(|error| error.to_string())
     }
 }
 

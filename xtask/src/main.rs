@@ -9,6 +9,7 @@ mod interop;
 mod models;
 mod on_boards;
 mod selftest;
+mod size;
 mod steps;
 mod test;
 
@@ -40,6 +41,8 @@ enum Verb {
     /// Count instructions, beside what CMSIS-NN and ExecuTorch need for the same
     #[command(subcommand)]
     Bench(bench::Subject),
+    /// Build a firmware of each model and nothing else, linked and loaded from a file, and say how large it is beside ExecuTorch's
+    Size(size::Options),
     /// Run the kernels' cases on emulated boards, with every instruction set that their cores can have
     Cases {
         /// Only on this board, such as mps3-an547
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Demo => demo::run(),
         Verb::Test { full } => test::run(full),
         Verb::Bench(subject) => bench::run(&subject),
+        Verb::Size(options) => size::run(&options),
         Verb::Cases { board } => on_boards::run_cases(board.as_deref()),
         Verb::Models { theirs } => models::run(theirs),
         Verb::Interop { python, theirs } => interop::run(&python, theirs.as_deref()),

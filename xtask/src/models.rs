@@ -160,6 +160,10 @@ pub(crate) fn run_all(
                         if run.outputs != here {
                             problem = Some("the board's outputs differ from the host's".to_owned());
                         }
+                        if run.measured.state_digest != ready.state_digest(target.isa())? {
+                            let reason = "the board prepares other state than the host";
+                            problem = Some(reason.to_owned());
+                        }
                     }
                     // The smallest board is built without operators in float; that it says so is right.
                     Ok(Err(refusal))

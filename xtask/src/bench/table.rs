@@ -6,13 +6,13 @@ use cortado_host::boards::{Board, Content, Image, LARGE_M0, Profile, Tools};
 use std::collections::HashMap;
 
 /// The cores that are measured.
-pub(super) const CPUS: [Cpu; 5] = [Cpu::M0, Cpu::M3, Cpu::M4, Cpu::M7, Cpu::M55];
+pub(crate) const CPUS: [Cpu; 5] = [Cpu::M0, Cpu::M3, Cpu::M4, Cpu::M7, Cpu::M55];
 
 /// A row by its columns' names.
-pub(super) type Row = HashMap<String, String>;
+pub(crate) type Row = HashMap<String, String>;
 
 /// Reads a file whose first line names the columns.
-pub(super) fn read(path: &str) -> Result<Vec<Row>, String> {
+pub(crate) fn read(path: &str) -> Result<Vec<Row>, String> {
     let text = std::fs::read_to_string(root().join(path))
         .map_err(|error| format!("cannot read {path}: {error}"))?;
     let mut lines = text.lines();
@@ -28,17 +28,17 @@ pub(super) fn read(path: &str) -> Result<Vec<Row>, String> {
 }
 
 /// A column's value.
-pub(super) fn text<'r>(row: &'r Row, column: &str) -> &'r str {
+pub(crate) fn text<'r>(row: &'r Row, column: &str) -> &'r str {
     row.get(column).map_or("", String::as_str)
 }
 
 /// A column's number, 0 where it is empty.
-pub(super) fn number(row: &Row, column: &str) -> u64 {
+pub(crate) fn number(row: &Row, column: &str) -> u64 {
     text(row, column).parse().unwrap_or(0)
 }
 
 /// Writes a file; its folder is made where it is missing.
-pub(super) fn write(path: &str, header: &str, rows: &[String]) -> Result<(), String> {
+pub(crate) fn write(path: &str, header: &str, rows: &[String]) -> Result<(), String> {
     let place = root().join(path);
     let folder = place.parent().unwrap_or(&place);
     std::fs::create_dir_all(folder)
@@ -47,7 +47,7 @@ pub(super) fn write(path: &str, header: &str, rows: &[String]) -> Result<(), Str
 }
 
 /// `numerator / denominator` with three digits, empty without a denominator.
-pub(super) fn ratio(numerator: u64, denominator: u64) -> String {
+pub(crate) fn ratio(numerator: u64, denominator: u64) -> String {
     match denominator {
         0 => String::new(),
         _ => format!("{:.3}", numerator as f64 / denominator as f64),
@@ -55,7 +55,7 @@ pub(super) fn ratio(numerator: u64, denominator: u64) -> String {
 }
 
 /// The cores that were asked for by name, or all of them.
-pub(super) fn chosen(names: &[String]) -> Result<Vec<Cpu>, String> {
+pub(crate) fn chosen(names: &[String]) -> Result<Vec<Cpu>, String> {
     let known = |name: &String| {
         let cpu = CPUS.into_iter().find(|cpu| cpu.name() == name);
         cpu.ok_or_else(|| {
@@ -66,7 +66,7 @@ pub(super) fn chosen(names: &[String]) -> Result<Vec<Cpu>, String> {
 }
 
 /// The image in which a core is measured. An M0's code runs on a larger board's core, which executes it alike.
-pub(super) fn image(tools: &Tools, cpu: Cpu, content: Content) -> Result<(Image, Isa), String> {
+pub(crate) fn image(tools: &Tools, cpu: Cpu, content: Content) -> Result<(Image, Isa), String> {
     let target = Target::new(cpu);
     let board = if cpu == Cpu::M0 { LARGE_M0 } else { Board::for_target(target) };
     let image = tools.build(board, target.isa(), Profile::Release, content);

@@ -1,0 +1,222 @@
+//! `cargo xtask size`: what a firmware of one model takes, besides the model.
+
+use crate::bench::table::{self, number, ratio, text};
+use crate::fixtures::{Ready, compiled};
+use crate::steps::root;
+use cortado_compiler::Compiled;
+use cortado_compiler::module::module;
+use cortado_compiler::report::Report;
+use cortado_contract::{Cpu, Isa, Target};
+use cortado_host::boards::{Board, BoardError, Image, LARGE_M0, ModelImage, Profile, Tools};
+use cortado_runtime::LayoutPolicy;
+use std::path::{Path, PathBuf};
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Only these cores, such as cortex-m55; M0, M4 and M55 without it
+    #[arg(long = "target")]
+    targets: Vec<String>,
+    /// Only these models; nothing is written to bench/size.csv then
+    #[arg(long = "model")]
+    models: Vec<String>,
+    /// Print the largest functions of each image
+    #[arg(long)]
+    functions: bool,
+}
+
+/// The models that ExecuTorch's firmware was measured with.
+const MODELS: [&str; 8] = [
+    "tiny_linear",
+    "digits_mlp",
+    "digits_cnn",
+    "ds_cnn",
+    "resnet8",
+    "deep_autoencoder",
+    "mobilenet_v1_025",
+    "mobilenet_v2_035",
+];
+const CPUS: [Cpu; 3] = [Cpu::M0, Cpu::M4, Cpu::M55];
+/// What must hold: flash besides the model, of the linked program.
+const FLASH_BYTES_MAX: [(&str, Cpu, u64); 3] = [
+    ("digits_mlp", Cpu::M0, 8 << 10),
+    ("resnet8", Cpu::M55, 14 << 10),
+    ("ds_cnn", Cpu::M4, 24 << 10),
+];
+/// The samples that are run, to see that what is measured works.
+const SAMPLES: usize = 2;
+
+const ANCHORS: &str = "testdata/anchors/models.csv";
+const RESULTS: &str = "bench/size.csv";
+const HEADER: &str = "model,target,board,form,flash_bytes,kernel_bytes,state_flash_bytes,model_bytes,pte_bytes,method_ram_bytes,\
+                      anchor_flash_bytes,anchor_method_bytes,flash_ratio,method_ratio";
+
+/// Measures, prints a table and writes the results.
+pub(crate) fn run(options: &Options) -> Result<(), String> {
+    let tools = Tools::ensure().map_err(|error| error.to_string())?;
+    println!("firmware built by {}", tools.compiler());
+    let anchors = table::read(ANCHORS)?;
+    let (mut rows, mut defects) = (Vec::new(), Vec::new());
+    for cpu in CPUS {
+        if !options.targets.is_empty() && !options.targets.iter().any(|name| name == cpu.name()) {
+            continue;
+        }
+        println!(
+            "\n{cpu}\n  {:<18} {:<7} {:>7} {:>7} {:>9} {:>6}   {:>6} {:>9} {:>6}",
+            "model", "form", "flash", "kernels", "upstream", "ratio", "RAM", "upstream", "ratio"
+        );
+        let chosen = |model: &&str| {
+            options.models.is_empty() || options.models.iter().any(|name| name == model)
+        };
+        for model in MODELS.into_iter().filter(chosen) {
+            let made = Made::new(model, cpu)?;
+            // What ExecuTorch makes for cores without DSP instructions was measured on an M3.
+            let anchor_cpu = if cpu == Cpu::M0 { Cpu::M3 } else { cpu };
+            let anchor = anchors.iter().find(|row| {
+                text(row, "model") == model && text(row, "target") == anchor_cpu.name()
+            });
+            let of = |column| anchor.map_or(0, |anchor| number(anchor, column));
+            for from_file in [false, true] {
+                let form = if from_file { "file" } else { "linked" };
+                let image = made.build(&tools, from_file)?;
+                let code = image.code().map_err(|error| error.to_string())?;
+                if code.bytes_of(|name| name == "image_may_panic") > 0 {
+                    defects.push(format!("{model} on {cpu}, {form}: something in it may panic"));
+                }
+                defects.extend(made.run(&tools, &image, model)?);
+                let linked = &made.compiled.linked;
+                let pte_bytes = made.compiled.pte.len();
+                let model_bytes =
+                    if from_file { pte_bytes } else { pte_bytes - linked.constants_start };
+                let flash = u64::from(image.flash_bytes) - model_bytes as u64;
+                let kernels = code.bytes_of(|name| name.contains("cortado_kernels"));
+                let state = 4 * linked.state.len();
+                // A method of one bank on a machine of 32 bits; the firmware asserts it.
+                let method = METHOD_BYTES + if from_file { state } else { 0 };
+                let (flash_ratio, method_ratio) =
+                    (ratio(flash, of("flash_bytes")), ratio(method as u64, of("method_bytes")));
+                println!(
+                    "  {model:<18} {form:<7} {flash:>7} {kernels:>7} {:>9} {flash_ratio:>6}   {method:>6} {:>9} {method_ratio:>6}",
+                    of("flash_bytes"),
+                    of("method_bytes"),
+                );
+                if options.functions {
+                    for (name, bytes) in code.functions().into_iter().take(60) {
+                        println!("    {bytes:>6} {name}");
+                    }
+                }
+                let goal = FLASH_BYTES_MAX.into_iter().find(|it| (it.0, it.1) == (model, cpu));
+                if let Some((.., most)) = goal.filter(|goal| !from_file && flash >= goal.2) {
+                    defects.push(format!(
+                        "{model} on {cpu}: {flash} bytes of flash, not under {most}"
+                    ));
+                }
+                rows.push(format!(
+                    "{model},{cpu},{},{form},{flash},{kernels},{},{model_bytes},{pte_bytes},{method},{},{},{flash_ratio},{method_ratio}",
+                    image.board.name,
+                    if from_file { 0 } else { state },
+                    of("flash_bytes"),
+                    of("method_bytes"),
+                ));
+            }
+        }
+    }
+    if options.targets.is_empty() && options.models.is_empty() {
+        table::write(RESULTS, HEADER, &rows)?;
+        println!("\nwritten to {RESULTS}");
+        defects.extend(refuses_other_kernels(&tools)?);
+    }
+    match defects.is_empty() {
+        true => Ok(()),
+        false => Err(defects.join("\n")),
+    }
+}
+
+/// The RAM of a method with one bank on a board.
+pub(crate) const METHOD_BYTES: usize = 40;
+
+/// A compiled model with its module, written to where the firmware finds it.
+pub(crate) struct Made {
+    pub(crate) compiled: Compiled,
+    pub(crate) ready: Ready,
+    module: PathBuf,
+    name: String,
+    cpu: Cpu,
+}
+
+impl Made {
+    pub(crate) fn new(model: &str, cpu: Cpu) -> Result<Self, String> {
+        let compiled = compiled(model, Target::new(cpu))?;
+        let folder = root().join("firmware/target/models");
+        let name = format!("{model}-{cpu}");
+        let path = |extension: &str| folder.join(format!("{name}.{extension}"));
+        let write = |path: &Path, bytes: &[u8]| {
+            std::fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        let text = module(&compiled, &Report::new(&compiled), &format!("{name}.pte"));
+        write(&path("pte"), &compiled.pte)?;
+        write(&path("rs"), text.as_bytes())?;
+        let ready = Ready::new(&compiled.pte)?;
+        Ok(Made { compiled, ready, module: path("rs"), name: model.to_owned(), cpu })
+    }
+
+    fn isa(&self) -> Isa {
+        Target::new(self.cpu).isa()
+    }
+
+    fn board(&self) -> &'static Board {
+        // An M0's code on the board that has room for all of it.
+        if self.cpu == Cpu::M0 { LARGE_M0 } else { Board::for_target(Target::new(self.cpu)) }
+    }
+
+    fn build(&self, tools: &Tools, from_file: bool) -> Result<Image, String> {
+        let image = ModelImage { module: &self.module, from_file, bare: true };
+        let built = tools.build_model(self.board(), self.isa(), Profile::Size, &self.name, &image);
+        built.map_err(|error| error.to_string())
+    }
+
+    /// Runs an image on some samples. Returns what is wrong with its outputs.
+    fn run(&self, tools: &Tools, image: &Image, model: &str) -> Result<Option<String>, String> {
+        let mut samples = self.ready.samples(model)?;
+        samples.truncate(SAMPLES);
+        let here = self.ready.run_here(self.isa(), LayoutPolicy::Refuse, &samples)?;
+        let run = tools.run_model(image, &self.ready.boundary, &samples);
+        let problem = match run.map_err(|error| error.to_string())? {
+            Ok(run) if run.outputs == here => return Ok(None),
+            Ok(_) => "its outputs are not the host's".to_owned(),
+            Err(refusal) => refusal.message,
+        };
+        Ok(Some(format!("{model} on {}: {problem}", self.cpu)))
+    }
+
+    /// Builds an image that counts and runs it on one sample: instructions of making the method ready and of one execution.
+    pub(crate) fn count(&self, tools: &Tools, from_file: bool) -> Result<[u64; 2], String> {
+        let image = ModelImage { module: &self.module, from_file, bare: false };
+        let built =
+            tools.build_model(self.board(), self.isa(), Profile::Release, &self.name, &image);
+        let built = built.map_err(|error| error.to_string())?;
+        let mut samples = self.ready.samples(&self.name)?;
+        samples.truncate(1);
+        match tools.run_model(&built, &self.ready.boundary, &samples) {
+            Ok(Ok(run)) => Ok([run.measured.load_instructions, run.measured.instructions]),
+            Ok(Err(refusal)) => Err(refusal.message),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// A module for other kernels than the firmware's must not compile. Returns what is wrong if it does.
+fn refuses_other_kernels(tools: &Tools) -> Result<Option<String>, String> {
+    let made = Made::new("digits_mlp", Cpu::M55)?;
+    let board = Board::for_target(Target::new(Cpu::M4));
+    let image = ModelImage { module: &made.module, from_file: false, bare: true };
+    match tools.build_model(board, Isa::Dsp, Profile::Size, "refused", &image) {
+        Err(BoardError::Build { output, .. }) if output.contains("compiled for mve kernels") => {
+            println!("a module for other kernels does not compile, as it should");
+            Ok(None)
+        }
+        Err(error) => Err(error.to_string()),
+        Ok(_) => Ok(Some("a module for other kernels than the firmware's compiles".to_owned())),
+    }
+}

@@ -15,12 +15,14 @@ mod float;
 pub mod model;
 pub mod mve;
 #[cfg(any(cortado_isa = "dsp", cortado_isa = "scalar"))]
-#[allow(unsafe_code, reason = "calls loops in assembly")]
 mod quads;
 #[cfg(any(cortado_isa = "dsp", all(cortado_isa = "scalar", cortado_thumb = "2")))]
 #[allow(unsafe_code, reason = "calls loops in assembly")]
 mod rows;
 pub mod scalar;
+#[cfg(any(cortado_isa = "dsp", all(cortado_isa = "scalar", cortado_thumb = "2")))]
+#[allow(unsafe_code, reason = "calls loops in assembly")]
+mod windows;
 
 pub use dsp::Dsp;
 pub use mve::Mve;

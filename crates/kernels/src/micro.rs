@@ -72,6 +72,9 @@ pub trait Micro: Copy + 'static {
     /// The number of windows that loops take at a time; fewer are slower.
     const WINDOWS: usize = 1;
 
+    /// Whether [`Self::multiply_quads`] adds input offsets at no cost; they are folded into the constants for it otherwise.
+    const ADDS_OFFSETS: bool = false;
+
     /// Computes the channels of `pixels` windows, all of whose factors are [short](Self::is_short); see [`Quads::model`].
     ///
     /// `None` when a slice is too short.

@@ -22,8 +22,10 @@ pub struct Quads<'a> {
     pub weights: &'a [i8],
     /// The elements of a window.
     pub depth: usize,
-    /// What each channel's sum starts with: its bias, and the input offset times the sum of its weights.
+    /// What each channel's sum starts with.
     pub whole: &'a [[i32; 4]],
+    /// Added to each input.
+    pub input_offset: i32,
     /// Each channel's multiplier.
     pub multipliers: &'a [[i32; 4]],
     /// Each channel's shift.
@@ -65,7 +67,7 @@ impl Quads<'_> {
             for pixel in 0..pixels {
                 let window = self.windows.get(pixel * self.depth..)?.get(..self.depth)?;
                 let mut sums = *whole;
-                M::dot_4(window, 0, weights, &mut sums);
+                M::dot_4(window, self.input_offset, weights, &mut sums);
                 let place = pixel * self.out_step + 4 * index;
                 let out = out.get_mut(place..)?.first_chunk_mut::<4>()?;
                 let factors = multipliers.iter().zip(shifts);

@@ -9,7 +9,7 @@
 #[cfg(cortado_isa = "dsp")]
 use super::channels;
 #[cfg(cortado_isa = "dsp")]
-use super::{quads, rows};
+use super::rows;
 use crate::micro::{Integer, Micro, Window, cut_rows};
 use crate::tile::{Depthwise, Quads, Row};
 use cortado_contract::Isa;
@@ -22,17 +22,13 @@ pub struct Dsp;
 impl Micro for Dsp {
     const ISA: Isa = Isa::Dsp;
     const WINDOWS: usize = 2;
+    const ADDS_OFFSETS: bool = true;
 
     fn multiply_quads(tile: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "dsp")]
-        if pixels >= Self::WINDOWS && tile.fits(pixels, out) {
-            if tile.depth <= windows::DEPTH_MAX {
-                windows::multiply(tile, pixels, out);
-            } else {
-                // SAFETY: `fits` holds what the loop reads and writes for so many windows.
-                unsafe { quads::for_each_pair(tile, pixels, Self::WINDOWS, out, quad::multiply) };
-            }
-            return Some(());
+        if tile.fits(pixels, out) {
+            // SAFETY: the loops are those that are described there.
+            return unsafe { super::windows::multiply(&windows::LOOPS, tile, pixels, out) };
         }
         tile.model::<Self>(pixels, out)
     }
@@ -165,8 +161,6 @@ impl Micro for Dsp {
 
 #[cfg(cortado_isa = "dsp")]
 mod depthwise;
-#[cfg(cortado_isa = "dsp")]
-mod quad;
 #[cfg(cortado_isa = "dsp")]
 mod row;
 #[cfg(cortado_isa = "dsp")]

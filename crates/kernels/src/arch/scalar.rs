@@ -5,7 +5,7 @@
 #[cfg(cortado_isa = "scalar")]
 use super::channels;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
-use super::{quads, rows};
+use super::rows;
 use crate::micro::{Integer, Micro, cut_rows};
 use crate::tile::{Depthwise, Quads, Row};
 use cortado_contract::Isa;
@@ -17,14 +17,13 @@ pub struct Scalar;
 
 impl Micro for Scalar {
     const ISA: Isa = Isa::Scalar;
-    const WINDOWS: usize = 3;
+    const WINDOWS: usize = 4;
 
     fn multiply_quads(tile: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
         #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
-        if pixels >= Self::WINDOWS && tile.fits(pixels, out) {
-            // SAFETY: `fits` holds what the loop reads and writes for so many windows.
-            unsafe { quads::for_each_pair(tile, pixels, Self::WINDOWS, out, quad::multiply) };
-            return Some(());
+        if tile.fits(pixels, out) {
+            // SAFETY: the loops are those that are described there.
+            return unsafe { super::windows::multiply(&windows::LOOPS, tile, pixels, out) };
         }
         #[cfg(all(cortado_isa = "scalar", cortado_thumb = "1"))]
         if pixels > 0 && tile.depth > 0 {
@@ -92,6 +91,23 @@ impl Micro for Scalar {
         tile.model(0, out)
     }
 
+    #[cfg(not(cortado_thumb = "1"))]
+    fn sum(values: &[i8]) -> i32 {
+        // Four bytes at a time, as numbers from 0 on, in pairs of halves that hold the sums of so many.
+        let mut sum = 0i32;
+        let (words, rest) = values.as_chunks::<4>();
+        for words in words.chunks(128) {
+            let mut pairs = 0u32;
+            for word in words {
+                let word = u32::from_le_bytes(word.map(|byte| byte as u8)) ^ 0x8080_8080;
+                pairs += (word & 0x00ff_00ff) + (word >> 8 & 0x00ff_00ff);
+            }
+            let all = (pairs & 0xffff) + (pairs >> 16);
+            sum = sum.wrapping_add(all as i32 - 4 * 128 * words.len() as i32);
+        }
+        rest.iter().fold(sum, |sum, value| sum.wrapping_add(i32::from(*value)))
+    }
+
     #[inline(always)]
     fn dot_rows(lhs: &[i8], lhs_offset: i32, rows: [&[i8]; 4], accumulators: &mut [i32; 4]) {
         let Some(rows) = cut_rows(rows, lhs.len()) else { return };
@@ -118,8 +134,8 @@ impl Micro for Scalar {
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
 mod depthwise;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
-mod quad;
-#[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
 mod row;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "1"))]
 mod thumb1;
+#[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+mod windows;

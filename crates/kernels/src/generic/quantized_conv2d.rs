@@ -9,7 +9,7 @@
 //!             for each window: out = clamp(requantize(whole + window · weights) + output_offset)
 //! ```
 //!
-//! 1. The input offset distributes over the sum, so nothing is left of it in the loops.
+//! 1. The input offset distributes over the sum, so nothing is left of it in the loops. Where loops add it at no cost, it is left to them.
 //! 2. As many as fit a small buffer. Windows of a single tap that visit every pixel lie in the input one after the other: nothing is
 //!    gathered then. Windows larger than the buffer are read from the input, run by run.
 //! 3. The zero point plus the input offset is 0, so what is not there contributes nothing.
@@ -109,9 +109,13 @@ pub(super) const TURNED_BYTES: usize = if IS_SMALL { 512 } else { 1024 };
 
 /// The channels whose constants are kept at a time.
 const CHANNELS_MAX: usize = 64;
-/// The buffer for gathered windows: twelve of 3 × 3 pixels with 16 channels, three of 64.
-/// Less on the smallest cores, whose loops take one window at a time and whose stacks are short.
-const WINDOWS_BYTES: usize = if IS_SMALL { 640 } else { 1728 };
+/// The buffer for gathered windows: twelve of 3 × 3 pixels with 16 channels, three of 64; a fourth one for the loops that take four at a
+/// time. Less on the smallest cores, whose loops take one window at a time and whose stacks are short.
+const WINDOWS_BYTES: usize = match (IS_SMALL, cfg!(cortado_isa = "scalar")) {
+    (true, _) => 640,
+    (_, true) => 2304,
+    _ => 1728,
+};
 const IS_SMALL: bool = cfg!(cortado_thumb = "1");
 
 /// Windows start at words where their extents allow it, so that they can be copied by words.
@@ -144,11 +148,13 @@ impl Image<'_> {
         let depth = self.shape.kernel_size();
         let mut whole = [0; CHANNELS_MAX];
         let whole = whole.get_mut(..count)?;
+        let input_offset = self.params.input_offset.0;
         for (index, whole) in whole.iter_mut().enumerate() {
-            let row = weights.get(index * depth..)?.get(..depth)?;
-            *whole = self
-                .bias(first + index)
-                .wrapping_add(self.params.input_offset.0.wrapping_mul(M::sum(row)));
+            *whole = self.bias(first + index);
+            if !M::ADDS_OFFSETS {
+                let row = weights.get(index * depth..)?.get(..depth)?;
+                *whole = whole.wrapping_add(input_offset.wrapping_mul(M::sum(row)));
+            }
         }
         let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
         let multipliers = multipliers.get(first..)?.get(..count)?;
@@ -162,6 +168,7 @@ impl Image<'_> {
             shifts,
             long_quads,
             first,
+            input_offset: if M::ADDS_OFFSETS { input_offset } else { 0 },
             output_offset: self.params.output_offset.0,
             out_step: out_channels,
         };
@@ -227,6 +234,8 @@ struct Block<'a> {
     /// A bit for every four channels some factor of which is not short.
     long_quads: u32,
     first: usize,
+    /// Added to each input.
+    input_offset: i32,
     output_offset: i32,
     out_step: usize,
 }
@@ -276,6 +285,7 @@ impl Block<'_> {
             whole: self.whole.get(index..)?.as_chunks::<4>().0.get(..quads)?,
             multipliers: self.multipliers.get(index..)?.as_chunks::<4>().0,
             shifts: self.shifts.get(index..)?.as_chunks::<4>().0,
+            input_offset: self.input_offset,
             output_offset: self.output_offset,
             out_step: self.out_step,
         };

@@ -19,16 +19,23 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
     sweep_wide(workspace, suite, operator, Kind::Grouped, conv_s16, reference_s16);
 }
 
-/// Windows of every number that loops take at a time; depths around sixteens, around eight sixteens and twice that, and around the
-/// depths up to which windows are widened or gathered; channels around fours and beyond the block whose constants are kept.
+/// Windows of every number that loops take at a time; depths around eights and sixteens, around eight sixteens and twice that, and around
+/// one, two and more of the pieces in which windows are widened; depths up to which they are gathered; channels around fours and beyond
+/// the block whose constants are kept.
 fn edges() -> impl Iterator<Item = Edge> {
-    const DEPTHS: &[usize] = &[15, 16, 17, 31, 32, 127, 128, 129, 144, 150, 256, 257, 272, 290];
+    const DEPTHS: &[usize] = &[
+        6, 7, 8, 9, 15, 16, 17, 31, 32, 127, 128, 129, 143, 144, 145, 150, 256, 257, 272, 287, 288,
+        289, 290,
+    ];
     let pointwise = DEPTHS.iter().flat_map(|depth| {
         [1, 2, 3, 4, 5, 7].map(|pixels| Edge((1, pixels), *depth, (1, 1), 4 + pixels % 5, 1, 0))
     });
     let others = [
         Edge((1, 2), 577, (1, 1), 4, 1, 0),
         Edge((1, 3), 580, (1, 1), 4, 1, 0),
+        Edge((1, 5), 433, (1, 1), 6, 1, 0),
+        Edge((2, 2), 37, (2, 2), 36, 1, 1),
+        Edge((1, 2), 300, (1, 1), 18, 1, 0),
         Edge((4, 4), 64, (3, 3), 4, 1, 1),
         Edge((3, 5), 48, (3, 3), 5, 2, 1),
         Edge((4, 4), 110, (4, 4), 1, 1, 0),

@@ -1,89 +1,40 @@
-//! Two windows, widened beforehand, with two rows of weights at a time: four sums, three loads and twelve more instructions per four
-//! products of each.
+//! Two windows with two rows of weights at a time: four sums, three loads and twelve more instructions per four products of each.
 //!
-//! A pair of windows is widened once for all channels: of each four bytes of both, even and odd ones of the first, then of the second.
-//! The rest is as in [`super::quad`].
+//! A pair of windows is widened once for all channels: of each four bytes of both, even and odd ones of the first, then of the second, with
+//! the input offset added at no cost. The bytes of weights are widened alike, so that the pairs meet as they are (see [`super`]).
+//!
+//! A sum is rescaled by five instructions: with twice the multiplier, which wraps to 2^32 less, `SMMLAR` adds the sum itself for what was
+//! lost, and rounds as the doubling high multiplication does; a negative result is decremented, so that ties go away from zero; the last
+//! bit of the shift is left to the saturation, after the rounding bit.
 
-use crate::tile::Quads;
+use super::super::windows::{Channels, Loops};
 
-/// The largest windows that are widened.
-pub(super) const DEPTH_MAX: usize = 576;
+pub(super) const LOOPS: Loops =
+    Loops { windows: 2, block: 16, words: 1, surplus: 0, widen, multiply };
 
-/// What the loop over channels needs.
-#[repr(C)]
-struct Channels {
-    wholes: *const [i32; 2],
-    multipliers: *const [i32; 2],
-    shifts: *const [i32; 2],
-    /// Twice the output's zero point, and one to round.
-    offset: i32,
-    out: *mut i8,
-    out_step: usize,
-    /// How many pairs of channels.
-    count: usize,
-    windows: *const [u32; 4],
-    depth: usize,
-    weights: *const i8,
-    /// The elements of a window as multiples of 16, of 4 besides, and of 1 besides.
-    blocks: [usize; 3],
-}
-
-/// [`Quads::model`], for two windows and more, of at most [`DEPTH_MAX`] elements, that [`Quads::fits`] holds for.
-pub(super) fn multiply(tile: &Quads<'_>, pixels: usize, out: &mut [i8]) {
-    match tile.depth {
-        0..=128 => multiply_in::<32>(tile, pixels, out),
-        _ => multiply_in::<{ DEPTH_MAX / 4 }>(tile, pixels, out),
-    }
-}
-
-#[inline(never)]
-fn multiply_in<const WORDS: usize>(tile: &Quads<'_>, pixels: usize, out: &mut [i8]) {
-    let depth = tile.depth;
-    let mut wide = [[0u32; 4]; WORDS];
-    let mut window = 0;
-    while window < pixels {
-        // An odd one goes with the one before it.
-        window = window.min(pixels - 2);
-        let first = tile.windows.as_ptr().wrapping_add(window * depth);
-        // SAFETY: two windows of `depth` bytes lie from `first` on, and `wide` has four words for each four bytes, those of the last begun
-        // included.
-        unsafe { widen(first, depth, wide.as_mut_ptr(), first.wrapping_add(depth)) };
-        let mut channels = Channels {
-            wholes: tile.whole.as_ptr().cast(),
-            multipliers: tile.multipliers.as_ptr().cast(),
-            shifts: tile.shifts.as_ptr().cast(),
-            offset: 2 * tile.output_offset + 1,
-            out: out.as_mut_ptr().wrapping_add(window * tile.out_step),
-            out_step: tile.out_step,
-            count: 2 * tile.whole.len(),
-            windows: wide.as_ptr(),
-            depth,
-            weights: tile.weights.as_ptr(),
-            blocks: [depth / 16, depth / 4 % 4, depth % 4],
-        };
-        if channels.count > 0 {
-            // SAFETY: `Quads::fits` holds that there are weights and constants for each channel, and outputs of them for both windows.
-            unsafe { multiply_pairs(&mut channels) };
-        }
-        window += 2;
-    }
-}
-
-/// Widens two windows.
+/// Widens elements of two windows, and adds the offset.
 #[unsafe(naked)]
-unsafe extern "C" fn widen(first: *const i8, depth: usize, wide: *mut [u32; 4], second: *const i8) {
+unsafe extern "C" fn widen(
+    sources: &[*const i8; 4],
+    length: usize,
+    wide: *mut u32,
+    input_offset: i32,
+) {
     core::arch::naked_asm!(
         concat!(".cpu ", env!("CORTADO_DSP_CPU")),
-        "push {{r4-r7, lr}}",
+        "push {{r4-r8, lr}}",
+        "uxth r3, r3",
+        "orr r8, r3, r3, lsl #16",
+        "ldrd r0, r3, [r0]",
         "lsrs lr, r1, #2",
         "beq 2f",
         "1:",
         "ldr r4, [r0], #4",
         "ldr r6, [r3], #4",
-        "sxtb16 r5, r4, ror #8",
-        "sxtb16 r7, r6, ror #8",
-        "sxtb16 r4, r4",
-        "sxtb16 r6, r6",
+        "sxtab16 r5, r8, r4, ror #8",
+        "sxtab16 r7, r8, r6, ror #8",
+        "sxtab16 r4, r8, r4",
+        "sxtab16 r6, r8, r6",
         "subs lr, #1",
         "stm r2!, {{r4-r7}}",
         "bne 1b",
@@ -93,207 +44,193 @@ unsafe extern "C" fn widen(first: *const i8, depth: usize, wide: *mut [u32; 4], 
         // Up to three bytes: the first two and the third.
         "ldrb r4, [r0]",
         "ldrb r6, [r3]",
-        "movs r5, #0",
-        "movs r7, #0",
         "cmp lr, #2",
         "blo 3f",
         "ldrb r5, [r0, #1]",
         "ldrb r7, [r3, #1]",
-        "sxth r5, r5",
         "beq 3f",
         "ldrb r12, [r0, #2]",
         "orr r4, r4, r12, lsl #16",
         "ldrb r12, [r3, #2]",
         "orr r6, r6, r12, lsl #16",
         "3:",
-        "sxtb16 r4, r4",
-        "sxtb16 r5, r5",
-        "sxtb16 r6, r6",
-        "sxtb16 r7, r7",
+        "sxtab16 r4, r8, r4",
+        "sxtab16 r5, r8, r5",
+        "sxtab16 r6, r8, r6",
+        "sxtab16 r7, r8, r7",
         "stm r2!, {{r4-r7}}",
         "4:",
-        "pop {{r4-r7, pc}}",
+        "pop {{r4-r8, pc}}",
     )
 }
 
-/// Computes pairs of channels of two widened windows.
+/// The products of four elements of both windows with two rows of weights.
+macro_rules! products {
+    () => {
+        "
+        ldm r0!, {{r7-r10}}
+        ldr r12, [r2, r1]
+        sxtb16 r11, r12, ror #8
+        sxtb16 r12, r12
+        smlad r5, r7, r12, r5
+        smlad r6, r9, r12, r6
+        smlad r5, r8, r11, r5
+        smlad r6, r10, r11, r6
+        ldr r12, [r2], #4
+        sxtb16 r11, r12, ror #8
+        sxtb16 r12, r12
+        smlad r3, r7, r12, r3
+        smlad r4, r9, r12, r4
+        smlad r3, r8, r11, r3
+        smlad r4, r10, r11, r4
+        "
+    };
+}
+
+/// The products of an element of both windows, in the upper or lower half of registers, with two rows of weights.
+macro_rules! product {
+    ($instruction:literal, $first:literal, $second:literal) => {
+        concat!(
+            "ldrsb r12, [r2, r1]\n",
+            "ldrsb r11, [r2], #1\n",
+            $instruction,
+            " r5, ",
+            $first,
+            ", r12, r5\n",
+            $instruction,
+            " r6, ",
+            $second,
+            ", r12, r6\n",
+            $instruction,
+            " r3, ",
+            $first,
+            ", r11, r3\n",
+            $instruction,
+            " r4, ",
+            $second,
+            ", r11, r4\n",
+        )
+    };
+}
+
+/// Multiplies two widened windows with a pair of rows of weights after the other.
 #[unsafe(naked)]
-unsafe extern "C" fn multiply_pairs(channels: &mut Channels) {
+unsafe extern "C" fn multiply(channels: &mut Channels) {
     core::arch::naked_asm!(
         concat!(".cpu ", env!("CORTADO_DSP_CPU")),
         "push {{r4-r11, lr}}",
         "push {{r0}}",
+        "ldr r2, [r0, #52]",
+        "ldr r1, [r0, #60]",
         "10:",
         "ldr r12, [sp]",
-        "ldr r2, [r12]",
-        "ldrd r0, r1, [r12, #28]",
-        "ldrd r3, r5, [r2], #8",
-        "str r2, [r12]",
+        "ldr r7, [r12, #32]",
+        "ldr r8, [r12, #16]",
+        "add r8, r8, r7, lsl #2",
+        "ldrd r3, r5, [r8]",
+        "ldrd r0, lr, [r12, #36]",
         "mov r4, r3",
-        "ldr r2, [r12, #36]",
         "mov r6, r5",
-        "ldr lr, [r12, #40]",
+        "cmp lr, #0",
+        "bne 20f",
+        // No blocks, or sums to be resumed.
+        "ldr r8, [r12, #68]",
+        "cmp r8, #0",
+        "beq 30f",
+        "ldr r8, [r12, #64]",
+        "add r7, r8, r7, lsl #3",
+        "ldm r7, {{r3-r6}}",
+        "ldr r7, [r12, #56]",
+        "add r2, r7",
+        "ldr lr, [r12, #44]",
         "cmp lr, #0",
         "beq 30f",
         "20:",
-        "ldm r0!, {{r7-r10}}",
-        "ldr r12, [r2, r1]",
-        "sxtb16 r11, r12, ror #8",
-        "sxtb16 r12, r12",
-        "smlad r5, r7, r12, r5",
-        "smlad r6, r9, r12, r6",
-        "smlad r5, r8, r11, r5",
-        "smlad r6, r10, r11, r6",
-        "ldr r12, [r2], #4",
-        "sxtb16 r11, r12, ror #8",
-        "sxtb16 r12, r12",
-        "smlad r3, r7, r12, r3",
-        "smlad r4, r9, r12, r4",
-        "smlad r3, r8, r11, r3",
-        "smlad r4, r10, r11, r4",
-        "ldm r0!, {{r7-r10}}",
-        "ldr r12, [r2, r1]",
-        "sxtb16 r11, r12, ror #8",
-        "sxtb16 r12, r12",
-        "smlad r5, r7, r12, r5",
-        "smlad r6, r9, r12, r6",
-        "smlad r5, r8, r11, r5",
-        "smlad r6, r10, r11, r6",
-        "ldr r12, [r2], #4",
-        "sxtb16 r11, r12, ror #8",
-        "sxtb16 r12, r12",
-        "smlad r3, r7, r12, r3",
-        "smlad r4, r9, r12, r4",
-        "smlad r3, r8, r11, r3",
-        "smlad r4, r10, r11, r4",
-        "ldm r0!, {{r7-r10}}",
-        "ldr r12, [r2, r1]",
-        "sxtb16 r11, r12, ror #8",
-        "sxtb16 r12, r12",
-        "smlad r5, r7, r12, r5",
-        "smlad r6, r9, r12, r6",
-        "smlad r5, r8, r11, r5",
-        "smlad r6, r10, r11, r6",
-        "ldr r12, [r2], #4",
-        "sxtb16 r11, r12, ror #8",
-        "sxtb16 r12, r12",
-        "smlad r3, r7, r12, r3",
-        "smlad r4, r9, r12, r4",
-        "smlad r3, r8, r11, r3",
-        "smlad r4, r10, r11, r4",
-        "ldm r0!, {{r7-r10}}",
-        "ldr r12, [r2, r1]",
-        "sxtb16 r11, r12, ror #8",
-        "sxtb16 r12, r12",
-        "smlad r5, r7, r12, r5",
-        "smlad r6, r9, r12, r6",
-        "smlad r5, r8, r11, r5",
-        "smlad r6, r10, r11, r6",
-        "ldr r12, [r2], #4",
-        "sxtb16 r11, r12, ror #8",
-        "sxtb16 r12, r12",
-        "smlad r3, r7, r12, r3",
-        "smlad r4, r9, r12, r4",
-        "smlad r3, r8, r11, r3",
-        "smlad r4, r10, r11, r4",
+        ".rept 4",
+        products!(),
+        ".endr",
         "subs lr, #1",
         "bne 20b",
         "30:",
         "ldr r12, [sp]",
-        "ldr lr, [r12, #44]",
-        "cmp lr, #0",
-        "beq 50f",
-        "40:",
-        "ldm r0!, {{r7-r10}}",
-        "ldr r12, [r2, r1]",
-        "sxtb16 r11, r12, ror #8",
-        "sxtb16 r12, r12",
-        "smlad r5, r7, r12, r5",
-        "smlad r6, r9, r12, r6",
-        "smlad r5, r8, r11, r5",
-        "smlad r6, r10, r11, r6",
-        "ldr r12, [r2], #4",
-        "sxtb16 r11, r12, ror #8",
-        "sxtb16 r12, r12",
-        "smlad r3, r7, r12, r3",
-        "smlad r4, r9, r12, r4",
-        "smlad r3, r8, r11, r3",
-        "smlad r4, r10, r11, r4",
-        "subs lr, #1",
-        "bne 40b",
-        "50:",
-        "ldr r12, [sp]",
         "ldr lr, [r12, #48]",
         "cmp lr, #0",
-        "beq 70f",
+        "beq 50f",
+        "bmi 70f",
+        "subs lr, #4",
+        "blo 42f",
+        "40:",
+        products!(),
+        "subs lr, #4",
+        "bhs 40b",
+        "42:",
+        "adds lr, #4",
+        "beq 44f",
         "ldm r0, {{r7-r10}}",
-        "ldrsb r12, [r2, r1]",
-        "ldrsb r11, [r2], #1",
-        "smlabb r5, r7, r12, r5",
-        "smlabb r6, r9, r12, r6",
-        "smlabb r3, r7, r11, r3",
-        "smlabb r4, r9, r11, r4",
+        product!("smlabb", "r7", "r9"),
         "cmp lr, #1",
-        "beq 70f",
-        "ldrsb r12, [r2, r1]",
-        "ldrsb r11, [r2], #1",
-        "smlabb r5, r8, r12, r5",
-        "smlabb r6, r10, r12, r6",
-        "smlabb r3, r8, r11, r3",
-        "smlabb r4, r10, r11, r4",
+        "beq 44f",
+        product!("smlabb", "r8", "r10"),
         "cmp lr, #2",
-        "beq 70f",
-        "ldrsb r12, [r2, r1]",
-        "ldrsb r11, [r2], #1",
-        "smlatb r5, r7, r12, r5",
-        "smlatb r6, r9, r12, r6",
-        "smlatb r3, r7, r11, r3",
-        "smlatb r4, r9, r11, r4",
-        "70:",
+        "beq 44f",
+        product!("smlatb", "r7", "r9"),
+        "44:",
         "ldr r12, [sp]",
-        "add r2, r1",
-        "ldrd r0, r1, [r12, #4]",
-        "str r2, [r12, #36]",
-        "ldrd r7, r8, [r0], #8",
-        "ldrd r9, r10, [r1], #8",
-        "lsls r7, r7, #1",
-        "lsl r8, r8, #1",
-        "strd r0, r1, [r12, #4]",
-        "ldr r11, [r12, #12]",
-        "smmlar r3, r3, r7, r3",
-        "smmlar r4, r4, r7, r4",
-        "smmlar r5, r5, r8, r5",
-        "smmlar r6, r6, r8, r6",
-        "ldrd r7, r8, [r12, #16]",
+        "50:",
+        "ldr r7, [r12, #32]",
+        "ldrd r8, r9, [r12, #20]",
+        "add r8, r8, r7, lsl #2",
+        "add r9, r9, r7, lsl #2",
+        "ldrd r10, r11, [r8]",
+        "ldrd r8, r9, [r9]",
+        "lsl r10, r10, #1",
+        "lsl r11, r11, #1",
+        "smmlar r3, r3, r10, r3",
+        "smmlar r4, r4, r10, r4",
+        "smmlar r5, r5, r11, r5",
+        "smmlar r6, r6, r11, r6",
+        "mvn r8, r8",
         "mvn r9, r9",
-        "mvn r10, r10",
         "add r3, r3, r3, asr #31",
         "add r4, r4, r4, asr #31",
         "add r5, r5, r5, asr #31",
         "add r6, r6, r6, asr #31",
-        "asrs r3, r9",
-        "asrs r4, r9",
-        "asr r5, r5, r10",
-        "asr r6, r6, r10",
-        "add r3, r11",
-        "add r4, r11",
-        "add r5, r11",
-        "add r6, r11",
+        "ldr r10, [r12, #28]",
+        "asr r3, r3, r8",
+        "asr r4, r4, r8",
+        "asr r5, r5, r9",
+        "asr r6, r6, r9",
+        "ldrd r8, r9, [r12]",
+        "add r3, r10",
+        "add r4, r10",
+        "add r5, r10",
+        "add r6, r10",
         "ssat r3, #8, r3, asr #1",
         "ssat r4, #8, r4, asr #1",
         "ssat r5, #8, r5, asr #1",
         "ssat r6, #8, r6, asr #1",
-        "ldr r9, [r12, #24]",
         "add r8, r7",
-        "strb r5, [r7, #1]",
-        "strb r3, [r7], #2",
-        "strb r4, [r8]",
-        "strb r6, [r8, #1]",
-        "str r7, [r12, #16]",
-        "subs r9, #1",
-        "str r9, [r12, #24]",
+        "add r9, r7",
+        "strb r3, [r8]",
+        "strb r5, [r8, #1]",
+        "strb r4, [r9]",
+        "strb r6, [r9, #1]",
+        "add r2, r1",
+        "55:",
+        "adds r7, #2",
+        "str r7, [r12, #32]",
         "bne 10b",
         "add sp, #4",
         "pop {{r4-r11, pc}}",
+        // Sums to be kept.
+        "70:",
+        "ldr r7, [r12, #32]",
+        "ldr r8, [r12, #64]",
+        "add r8, r8, r7, lsl #3",
+        "stm r8, {{r3-r6}}",
+        "ldr r8, [r12, #72]",
+        "add r2, r8",
+        "add r2, r1",
+        "b 55b",
     )
 }

@@ -8,9 +8,9 @@ use crate::passes::clamp_range;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
 /// A function of one element of each operand.
-pub(crate) struct Elementwise {
+pub struct Elementwise {
     /// The tensors that it reads, in the order of the function's arguments: one, or two.
-    pub(crate) operands: Vec<ValueId>,
+    pub operands: Vec<ValueId>,
     apply: Function,
 }
 
@@ -22,7 +22,7 @@ enum Function {
 impl Elementwise {
     /// The function that a node applies, a fused activation included; `None` when it is not a known one, or not given by
     /// the node's arguments alone.
-    pub(crate) fn of(node: &Node) -> Option<Elementwise> {
+    pub fn of(node: &Node) -> Option<Elementwise> {
         let (name, overload) = base_name(node)?;
         let function = match unary(node, name, overload) {
             Some(function) => {
@@ -40,7 +40,7 @@ impl Elementwise {
     }
 
     /// The function's value; `arguments` are as many as the operands.
-    pub(crate) fn apply(&self, arguments: &[f64]) -> f64 {
+    pub fn apply(&self, arguments: &[f64]) -> f64 {
         match (&self.apply, arguments) {
             (Function::Unary(function), [x]) => function(*x),
             (Function::Binary(function), [x, y]) => function(*x, *y),
@@ -60,7 +60,7 @@ impl Elementwise {
 }
 
 /// A node's operator without namespace and overload, and without the underscore of one that writes in place; and the overload.
-pub(crate) fn base_name(node: &Node) -> Option<(&str, &str)> {
+pub fn base_name(node: &Node) -> Option<(&str, &str)> {
     let (name, overload) = node.target.strip_prefix("aten.")?.split_once('.')?;
     Some((name.strip_suffix('_').filter(|name| !name.is_empty()).unwrap_or(name), overload))
 }

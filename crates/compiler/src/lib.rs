@@ -26,7 +26,7 @@ pub mod emit;
 pub mod error;
 pub mod finish;
 pub mod from_export;
-mod functions;
+pub mod functions;
 pub mod graph;
 pub mod import;
 pub mod judge;

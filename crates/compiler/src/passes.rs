@@ -2,7 +2,7 @@
 
 use crate::error::CompileError;
 use crate::graph::Graph;
-use cortado_contract::Target;
+use cortado_contract::{Cpu, Target};
 
 mod assign_layouts;
 mod batch_products;
@@ -27,8 +27,8 @@ mod unroll_recurrences;
 mod widen_convolutions;
 
 pub(crate) use assign_layouts::{CLONE_DIM_ORDER, permutation};
-pub(crate) use fold_qparams::{DEQUANTIZE, QUANTIZE, constant_numbers};
-pub(crate) use fuse_activations::clamp_range;
+pub use fold_qparams::{DEQUANTIZE, DEQUANTIZE_PER_CHANNEL, QUANTIZE, constant_numbers};
+pub use fuse_activations::{clamp_range, is_clamping_producer};
 pub(crate) use fuse_hardsigmoid::REINTERPRET;
 pub(crate) use requantize_in_integers::REQUANTIZE;
 pub(crate) use tabulate_functions::{LOOKUP, Table};
@@ -74,6 +74,29 @@ pub const PASSES: &[Pass] = &[
     Pass { name: "assign_layouts", run: assign_layouts::run },
     Pass { name: "fold_copies_into_weights", run: fold_copies_into_weights::run },
 ];
+
+/// The passes that hold for any target and leave ATen's operators in place: what a quantizer starts from.
+const SIMPLIFICATIONS: &[Pass] = &[
+    Pass { name: "remove_no_ops", run: remove_no_ops::run },
+    Pass { name: "split_into_slices", run: split_into_slices::run },
+    Pass { name: "drop_unread_results", run: drop_unread_results::run },
+    Pass { name: "fold_constants", run: fold_constants::run },
+    Pass { name: "decompose_attention", run: decompose_attention::run },
+    Pass { name: "unroll_recurrences", run: unroll_recurrences::run },
+    Pass { name: "narrow_joins", run: narrow_joins::run },
+    Pass { name: "fold_batch_norms", run: fold_batch_norms::run },
+];
+
+/// Makes a graph as simple as it can be for any target: no-ops, batch normalization and whatever is constant go, attention and
+/// recurrent layers become the operators that they stand for.
+///
+/// # Errors
+/// That of the first pass that fails.
+pub fn simplify(graph: &mut Graph) -> Result<(), CompileError> {
+    // None of these passes asks for the target.
+    let context = PassContext { target: Target::new(Cpu::M55) };
+    SIMPLIFICATIONS.iter().try_for_each(|pass| (pass.run)(&context, graph))
+}
 
 /// Runs all passes; `after` sees the graph after each of them.
 ///

@@ -11,10 +11,12 @@ use crate::graph::{Argument, Graph, Node, Quantization, Scale, ValueId};
 use cortado_contract::DType;
 use std::collections::HashMap;
 
-pub(crate) const QUANTIZE: &str = "quantized_decomposed.quantize_per_tensor.default";
-pub(crate) const DEQUANTIZE: &str = "quantized_decomposed.dequantize_per_tensor.default";
-pub(super) const DEQUANTIZE_PER_CHANNEL: &str =
-    "quantized_decomposed.dequantize_per_channel.default";
+/// The operator that makes integers of real numbers.
+pub const QUANTIZE: &str = "quantized_decomposed.quantize_per_tensor.default";
+/// The operator that makes real numbers of integers on one scale.
+pub const DEQUANTIZE: &str = "quantized_decomposed.dequantize_per_tensor.default";
+/// The same for integers with a scale for each index of an axis.
+pub const DEQUANTIZE_PER_CHANNEL: &str = "quantized_decomposed.dequantize_per_channel.default";
 
 /// Operators without an integer kernel, which compute in float even between a dequantize and a quantize node.
 const FLOAT_ONLY: &[&str] = &["aten.layer_norm.default", "aten.native_layer_norm.default"];
@@ -180,7 +182,7 @@ fn limits(node: &Node) -> Option<(i32, i32, DType)> {
 }
 
 /// The elements of a constant, as numbers.
-pub(crate) fn constant_numbers(graph: &Graph, id: ValueId) -> Option<Vec<f64>> {
+pub fn constant_numbers(graph: &Graph, id: ValueId) -> Option<Vec<f64>> {
     let value = graph.value(id);
     let data = value.data.as_deref()?;
     fn each<const N: usize>(data: &[u8], convert: impl Fn([u8; N]) -> f64) -> Vec<f64> {

@@ -66,6 +66,12 @@ pub(super) fn can_clamp(graph: &Graph, producer: usize, output: ValueId) -> bool
         || is_elementwise && is_quantized(graph, producer, output)
 }
 
+/// Whether an operator can clamp its result once its operands and its result are quantized.
+pub fn is_clamping_producer(node: &Node) -> bool {
+    PRODUCERS.contains(&node.target.as_str())
+        || base_name(node).is_some_and(|(name, _)| QUANTIZED_PRODUCERS.contains(&name))
+}
+
 /// Whether all that a node reads has been dequantized or is constant, and whoever reads `output` quantizes it.
 fn is_quantized(graph: &Graph, node: usize, output: ValueId) -> bool {
     let is_dequantized = |id: ValueId| {
@@ -80,7 +86,7 @@ fn is_quantized(graph: &Graph, node: usize, output: ValueId) -> bool {
 }
 
 /// The range that an activation clamps to, if that is all it does and its bounds are known.
-pub(crate) fn clamp_range(node: &Node) -> Option<RealRange> {
+pub fn clamp_range(node: &Node) -> Option<RealRange> {
     let bound = |name: &str, default: f64| match node.argument(name) {
         None | Some(crate::graph::Argument::None) => Some(default),
         Some(_) => node.float(name),

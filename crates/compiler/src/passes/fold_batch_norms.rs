@@ -1,4 +1,4 @@
-//! Folds batch normalization at inference into the convolution before it, or writes it as a product and a sum.
+//! Folds batch normalization at inference into the convolution or the linear layer before it, or writes it as a product and a sum.
 //!
 //! With the running mean `m` and variance `v` of a channel, `factor = weight / sqrt(v + eps)`:
 //!
@@ -6,18 +6,18 @@
 //! y = (x − m) · factor + bias = x · factor + (bias − m · factor)
 //! ```
 //!
-//! A convolution in binary32 whose result nobody else reads takes the factor into its weights and the sum into its bias. PT2E
+//! A layer in binary32 whose result nobody else reads takes the factor into its weights and the sum into its bias. PT2E
 //! does so itself where it quantizes; what is left was not quantized.
 
 use super::PassContext;
 use super::rewriter::{Rewriter, replace_each};
 use crate::error::CompileError;
-use crate::graph::{Argument, Graph, ValueId};
+use crate::graph::{Argument, Graph, Node, ValueId};
 
 pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
     replace_each(graph, |rewriter| {
         let affine = Affine::of(rewriter)?;
-        if fold_into_convolution(rewriter, &affine).is_none() {
+        if fold_into_layer(rewriter, &affine).is_none() {
             affine.write(rewriter);
         }
         Some(())
@@ -81,43 +81,79 @@ impl Affine {
     }
 }
 
-fn fold_into_convolution(rewriter: &mut Rewriter<'_>, affine: &Affine) -> Option<()> {
-    let index = rewriter.graph.producer(affine.input)?;
-    let convolution = rewriter.graph.nodes[index].clone();
-    let is_convolution = matches!(
-        convolution.target.as_str(),
+/// Where a layer's weight has the channels of its result.
+#[derive(Clone, Copy)]
+enum Channels {
+    /// Along the first axis.
+    First,
+    /// Along the second axis of each group's share of the first one, as transposed convolutions have it.
+    SecondOfGroups(usize),
+}
+
+/// How a layer's weight is laid out, if the layer can take a factor for each channel, axis 1 of its result.
+fn channels(rewriter: &Rewriter<'_>, layer: &Node, output: ValueId) -> Option<Channels> {
+    let groups = || usize::try_from(layer.int("groups").unwrap_or(1)).ok();
+    match layer.target.as_str() {
         "aten.conv1d.default"
-            | "aten.conv1d.padding"
-            | "aten.conv2d.default"
-            | "aten.conv2d.padding"
-    );
-    if !is_convolution || convolution.activation.is_some() || rewriter.read_count(affine.input) != 1
-    {
+        | "aten.conv1d.padding"
+        | "aten.conv2d.default"
+        | "aten.conv2d.padding" => Some(Channels::First),
+        // Features are the last axis, which only of a matrix is the channels' one.
+        "aten.linear.default" => (rewriter.shape(output).len() == 2).then_some(Channels::First),
+        "aten.conv_transpose1d.default" | "aten.conv_transpose2d.input" => {
+            Some(Channels::SecondOfGroups(groups()?))
+        }
+        _ => None,
+    }
+}
+
+fn fold_into_layer(rewriter: &mut Rewriter<'_>, affine: &Affine) -> Option<()> {
+    let index = rewriter.graph.producer(affine.input)?;
+    let layer = rewriter.graph.nodes[index].clone();
+    let channels = channels(rewriter, &layer, affine.input)?;
+    if layer.activation.is_some() || rewriter.read_count(affine.input) != 1 {
         return None;
     }
-    let input = convolution.value("input").filter(|id| rewriter.is_f32(*id))?;
-    let weight = convolution.value("weight")?;
+    let input = layer.value("input").filter(|id| rewriter.is_f32(*id))?;
+    let weight = layer.value("weight")?;
     let shape = rewriter.shape(weight).to_vec();
     let elements = rewriter.f32_constant(weight)?;
-    let bias = match convolution.value("bias") {
+    let bias = match layer.value("bias") {
         Some(bias) => rewriter.f32_constant(bias)?,
         None => vec![0.0; affine.factors.len()],
     };
-    let inner = shape[1..].iter().map(|extent| *extent as usize).product::<usize>().max(1);
-    if bias.len() != affine.factors.len() || elements.len() != inner * bias.len() {
+    let count = bias.len();
+    let extent = |axes: std::ops::Range<usize>| {
+        let axes = shape.get(axes).unwrap_or_default().iter();
+        axes.map(|extent| *extent as usize).product::<usize>().max(1)
+    };
+    let channel_of: Box<dyn Fn(usize) -> usize> = match channels {
+        Channels::First => {
+            let inner = extent(1..shape.len());
+            Box::new(move |at| at / inner)
+        }
+        Channels::SecondOfGroups(groups) => {
+            let inner = extent(2..shape.len());
+            let own = extent(1..2);
+            let share = (extent(0..1) / groups.max(1)).max(1);
+            Box::new(move |at| at / (inner * own) / share * own + at / inner % own)
+        }
+    };
+    let last = elements.len().checked_sub(1).map(&channel_of);
+    if count != affine.factors.len() || last.is_some_and(|last| last + 1 != count) {
         return None;
     }
     let scaled = elements.iter().enumerate();
     let scaled: Vec<f32> =
-        scaled.map(|(at, it)| (f64::from(*it) * affine.factors[at / inner]) as f32).collect();
-    let channels = bias.iter().zip(&affine.factors).zip(&affine.offsets);
-    let moved: Vec<f32> = channels
+        scaled.map(|(at, it)| (f64::from(*it) * affine.factors[channel_of(at)]) as f32).collect();
+    let biases = bias.iter().zip(&affine.factors).zip(&affine.offsets);
+    let moved: Vec<f32> = biases
         .map(|((bias, factor), offset)| (f64::from(*bias) * factor + offset) as f32)
         .collect();
     let weight = rewriter.constant("weight", shape, &scaled);
     let bias = rewriter.constant("bias", vec![moved.len() as u32], &moved);
-    rewriter.call_into(&convolution.target, [], affine.output);
-    let mut arguments: Vec<(String, Argument)> = convolution.arguments;
+    rewriter.call_into(&layer.target, [], affine.output);
+    let mut arguments: Vec<(String, Argument)> = layer.arguments;
     arguments.retain(|(name, _)| !matches!(name.as_str(), "input" | "weight" | "bias"));
     let tensors = [("input", input), ("weight", weight), ("bias", bias)];
     let tensors = tensors.map(|(name, id)| (name.to_owned(), id.into()));
@@ -166,6 +202,52 @@ mod tests {
         let elements = |name: &str| sample.elements(node.value(name).unwrap()).unwrap();
         assert_eq!(elements("weight"), [2.0, 4.0, 1.5, 2.0]);
         assert_eq!(elements("bias"), [-2.0, -1.0]);
+    }
+
+    /// A layer of `[1, 2, …]` with this weight, normalized to `x · [2, 1/2] + [0, 1]`.
+    fn layer(target: &str, weight: &[u32], others: &[(&str, Argument)]) -> (Sample, Vec<String>) {
+        let mut sample = Sample::default();
+        let extents: &[u32] = if weight.len() == 2 { &[1, 2] } else { &[1, 2, 3, 3] };
+        let input = sample.input("x", extents);
+        let count = weight.iter().product::<u32>();
+        let elements: Vec<f32> = (1..=count).map(|element| element as f32).collect();
+        let weight = sample.constant("w", weight, &elements);
+        let mut arguments = vec![("input", input.into()), ("weight", weight.into())];
+        arguments.extend_from_slice(others);
+        let image = sample.node("layer", target, &arguments, extents);
+        let factors = sample.constant("factors", &[2], &[2.0, 0.5]);
+        let offsets = sample.constant("offsets", &[2], &[0.0, 1.0]);
+        let (zero, one) =
+            (sample.constant("zero", &[2], &[0.0; 2]), sample.constant("one", &[2], &[1.0; 2]));
+        let arguments = [
+            ("input", image.into()),
+            ("weight", factors.into()),
+            ("bias", offsets.into()),
+            ("running_mean", zero.into()),
+            ("running_var", one.into()),
+            ("eps", Argument::Float(0.0)),
+        ];
+        let output = sample.node("norm", "aten.batch_norm.default", &arguments, extents);
+        let targets = sample.run(&[output], run);
+        (sample, targets)
+    }
+
+    #[test]
+    fn linear_and_transposed_layers_take_it_in() {
+        let transposed = "aten.conv_transpose2d.input";
+        let groups = [("groups", Argument::Int(2))];
+        for (target, weight, others, expected) in [
+            ("aten.linear.default", &[2, 2][..], &[][..], [2.0, 4.0, 1.5, 2.0]),
+            (transposed, &[2, 2, 1, 1], &[], [2.0, 1.0, 6.0, 2.0]),
+            (transposed, &[2, 1, 1, 2], &groups, [2.0, 4.0, 1.5, 2.0]),
+        ] {
+            let (sample, targets) = layer(target, weight, others);
+            assert_eq!(targets, [target]);
+            let node = &sample.graph.nodes[0];
+            let elements = |name: &str| sample.elements(node.value(name).unwrap()).unwrap();
+            assert_eq!(elements("weight"), expected, "{target} {weight:?}");
+            assert_eq!(elements("bias"), [0.0, 1.0]);
+        }
     }
 
     #[test]

@@ -36,8 +36,7 @@ for_each_operator!(declare_lowerings);
 /// Lowers a graph for a target.
 ///
 /// # Errors
-/// [`CompileError::Unsupported`] with every node that cannot be lowered; [`CompileError::Internal`] when a lowering made a call
-/// that breaks its operator's own rules.
+/// [`CompileError::Unsupported`] with every node that cannot be lowered, or whose call breaks its operator's own rules.
 pub fn lower(graph: &Graph, target: Target) -> Result<Lowered, CompileError> {
     let mut lowerer = Lowerer {
         graph,
@@ -52,10 +51,12 @@ pub fn lower(graph: &Graph, target: Target) -> Result<Lowered, CompileError> {
         lowerer.program.inputs.push(id);
     }
     for node in &graph.nodes {
+        let before = lowerer.program.calls.len();
         let outcome = LOWERINGS.iter().find_map(|lower| lower(&mut lowerer, node));
-        match outcome.unwrap_or_else(|| Err(unknown(graph, node))) {
-            Ok(()) => {}
-            Err(problem) => problems.push(problem),
+        let lowered = outcome.unwrap_or_else(|| Err(unknown(graph, node)));
+        let calls = lowerer.program.calls.get(before..).unwrap_or(&[]);
+        if let Err(problem) = lowered.and_then(|()| check(node, calls)) {
+            problems.push(problem);
         }
     }
     if !problems.is_empty() {
@@ -65,7 +66,6 @@ pub fn lower(graph: &Graph, target: Target) -> Result<Lowered, CompileError> {
         let id = lowerer.buffer(*output);
         lowerer.program.outputs.push(id);
     }
-    check(&lowerer.program)?;
     Ok(lowerer.program)
 }
 
@@ -79,19 +79,16 @@ fn unknown(graph: &Graph, node: &Node) -> Unsupported {
         .with_remedy("quantize it (its inputs and its result), or move it out of the model")
 }
 
-/// Holds every call against its operator's own rules.
-fn check(program: &Lowered) -> Result<(), CompileError> {
-    for call in &program.calls {
+/// Holds a node's calls against their operators' own rules: a model may ask for what its operator does not take, such as a range that
+/// its type does not have.
+fn check(node: &Node, calls: &[Call]) -> Result<(), Unsupported> {
+    for call in calls {
         if let Err(violation) = call.operator.check() {
             let kind = call.operator.kind();
             let argument = kind.argument_name(violation.argument);
-            let what = format!(
-                "{} ({}): `{argument}` {}",
-                call.name,
-                kind.name(),
-                violation.rule.explain()
-            );
-            return Err(CompileError::Internal(what));
+            let reason =
+                format!("as {}, `{argument}` {}", kind.name(), violation.rule.explain());
+            return Err(Unsupported::new(node, reason));
         }
     }
     Ok(())

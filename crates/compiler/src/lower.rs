@@ -86,8 +86,7 @@ fn check(node: &Node, calls: &[Call]) -> Result<(), Unsupported> {
         if let Err(violation) = call.operator.check() {
             let kind = call.operator.kind();
             let argument = kind.argument_name(violation.argument);
-            let reason =
-                format!("as {}, `{argument}` {}", kind.name(), violation.rule.explain());
+            let reason = format!("as {}, `{argument}` {}", kind.name(), violation.rule.explain());
             return Err(Unsupported::new(node, reason));
         }
     }

@@ -99,7 +99,11 @@ impl Run<'_> {
             _ => self.bytes[storage.0].as_ref().and_then(|bytes| bytes.get(..size)),
         };
         // What has no elements holds nothing that could be missing.
-        if size == 0 { Ok(Vec::new()) } else { bytes.map(<[u8]>::to_vec).ok_or(NoAnswer::Unwritten) }
+        if size == 0 {
+            Ok(Vec::new())
+        } else {
+            bytes.map(<[u8]>::to_vec).ok_or(NoAnswer::Unwritten)
+        }
     }
 
     fn write(&mut self, tensor: &LoweredTensor, bytes: Vec<u8>) {
@@ -198,10 +202,7 @@ impl Run<'_> {
                         filter_offset: call.filter_offset,
                         output_offset: call.output_offset,
                         constants: LinearConstants::Bias(None),
-                        rescale: Rescale::PerChannel {
-                            multipliers: &multipliers,
-                            shifts: &shifts,
-                        },
+                        rescale: Rescale::PerChannel { multipliers: &multipliers, shifts: &shifts },
                         activation: Activation {
                             min: call.activation_min,
                             max: call.activation_max,
@@ -209,11 +210,9 @@ impl Run<'_> {
                     },
                 )
             }
-            Operator::QuantizedConv2d(call) => self.convolve(
-                &call.common(),
-                call.shape(),
-                ops::quantized_conv2d::reference,
-            ),
+            Operator::QuantizedConv2d(call) => {
+                self.convolve(&call.common(), call.shape(), ops::quantized_conv2d::reference)
+            }
             Operator::QuantizedDepthwiseConv2d(call) => self.convolve(
                 &call.common(),
                 call.shape(),

@@ -111,7 +111,13 @@ impl Maker<'_, '_> {
         self.program.add(Buffer { name, dtype, shape, dim_order, kind })
     }
 
-    fn constant(&mut self, dtype: DType, shape: &[u32], order: &[u8], data: Vec<u8>) -> LoweredTensor {
+    fn constant(
+        &mut self,
+        dtype: DType,
+        shape: &[u32],
+        order: &[u8],
+        data: Vec<u8>,
+    ) -> LoweredTensor {
         let id = self.add(dtype, shape, order, BufferKind::Constant(data.into()));
         self.program.tensor(id)
     }
@@ -178,7 +184,8 @@ impl Maker<'_, '_> {
 
     /// An extent, often one around the edges of the kernels' tiles.
     fn extent(&mut self, max: i32) -> u32 {
-        const EDGES: &[i32] = &[1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 31, 32, 33, 47, 48, 63, 64, 65];
+        const EDGES: &[i32] =
+            &[1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 31, 32, 33, 47, 48, 63, 64, 65];
         let extent = if self.choices.once_in(3) {
             self.choices.between(1, max)
         } else {
@@ -222,7 +229,11 @@ impl Maker<'_, '_> {
     }
 
     fn shift(&mut self) -> i32 {
-        if self.choices.once_in(8) { self.choices.between(-31, 8) } else { self.choices.between(-14, -3) }
+        if self.choices.once_in(8) {
+            self.choices.between(-31, 8)
+        } else {
+            self.choices.between(-14, -3)
+        }
     }
 
     fn activation(&mut self) -> (i32, i32) {
@@ -239,8 +250,7 @@ impl Maker<'_, '_> {
             return None;
         }
         let limit = if self.choices.once_in(4) { i32::MAX } else { 1 << 16 };
-        let values: Vec<i32> =
-            (0..channels).map(|_| self.choices.between(-limit, limit)).collect();
+        let values: Vec<i32> = (0..channels).map(|_| self.choices.between(-limit, limit)).collect();
         Some(self.int32s(&values))
     }
 
@@ -282,11 +292,8 @@ impl Maker<'_, '_> {
         let (input_offset, output_offset) = (self.offset(), self.choices.between(-128, 127));
         let filter_offset = if self.choices.once_in(3) { self.offset() } else { 0 };
         let (activation_min, activation_max) = self.activation();
-        let (input_offset, filter_offset, output_offset) = (
-            InputOffset(input_offset),
-            FilterOffset(filter_offset),
-            OutputOffset(output_offset),
-        );
+        let (input_offset, filter_offset, output_offset) =
+            (InputOffset(input_offset), FilterOffset(filter_offset), OutputOffset(output_offset));
         if per_channel {
             let [requantize_multipliers, requantize_shifts] = self.factors(out_features);
             let out = self.out(DType::I8, &shape(out_features), &row_major(&shape(out_features)));
@@ -356,7 +363,9 @@ impl Maker<'_, '_> {
     ) -> Operator<LoweredDomain> {
         let input = self.image([batches, in_channels, rows.input, columns.input]);
         let weight_shape = match kind {
-            OperatorKind::QuantizedDepthwiseConv2d => [1, rows.kernel, columns.kernel, out_channels],
+            OperatorKind::QuantizedDepthwiseConv2d => {
+                [1, rows.kernel, columns.kernel, out_channels]
+            }
             _ => [out_channels, rows.kernel, columns.kernel, group_channels],
         };
         let data = self.choices.bytes(weight_shape.iter().product::<u32>() as usize);
@@ -549,7 +558,8 @@ impl Maker<'_, '_> {
         let order = self.order(shape.len());
         // Either operand may lack leading axes and have extent 1 anywhere.
         let mut operand = || {
-            let lacking = if self.choices.once_in(4) { self.choices.index(shape.len() + 1) } else { 0 };
+            let lacking =
+                if self.choices.once_in(4) { self.choices.index(shape.len() + 1) } else { 0 };
             let mut own = shape[lacking..].to_vec();
             if self.choices.once_in(2) {
                 for extent in &mut own {
@@ -558,10 +568,8 @@ impl Maker<'_, '_> {
                     }
                 }
             }
-            let order: Vec<u8> = order
-                .iter()
-                .filter_map(|axis| axis.checked_sub(lacking as u8))
-                .collect();
+            let order: Vec<u8> =
+                order.iter().filter_map(|axis| axis.checked_sub(lacking as u8)).collect();
             self.operand(dtype, &own, &order)
         };
         let (lhs, rhs) = (operand(), operand());
@@ -633,8 +641,7 @@ impl Maker<'_, '_> {
         let order = self.order(shape.len());
         let dim = i64::from(self.choices.between(-(shape.len() as i32), shape.len() as i32 - 1));
         let input = self.operand(DType::I8, &shape, &order);
-        let (input_multiplier, input_shift) =
-            (self.multiplier(), self.choices.between(0, 26));
+        let (input_multiplier, input_shift) = (self.multiplier(), self.choices.between(0, 26));
         let diff_min = -self.choices.between(0, 255).min((1i32 << 30 >> input_shift).max(1));
         let (output_multiplier, output_shift) = (self.multiplier(), self.choices.between(-31, 12));
         let zero_point = self.choices.between(-128, 127);
@@ -666,11 +673,22 @@ impl Maker<'_, '_> {
 
     fn other(&mut self, kind: OperatorKind) -> Operator<LoweredDomain> {
         let dtype = match kind {
-            OperatorKind::Transpose | OperatorKind::Pad | OperatorKind::QuantizedActivation => DType::I8,
+            OperatorKind::Transpose | OperatorKind::Pad | OperatorKind::QuantizedActivation => {
+                DType::I8
+            }
             OperatorKind::QuantizePerTensor => DType::F32,
-            OperatorKind::DequantizePerTensor => self.choices.pick(&[DType::I8, DType::I16, DType::U8]),
+            OperatorKind::DequantizePerTensor => {
+                self.choices.pick(&[DType::I8, DType::I16, DType::U8])
+            }
             OperatorKind::LogicalNot => DType::Bool,
-            _ => self.choices.pick(&[DType::I8, DType::I8, DType::I16, DType::I32, DType::F32, DType::I64]),
+            _ => self.choices.pick(&[
+                DType::I8,
+                DType::I8,
+                DType::I16,
+                DType::I32,
+                DType::F32,
+                DType::I64,
+            ]),
         };
         let shape = self.shape(if kind == OperatorKind::Pad { 1 } else { 0 }, 5);
         let order = self.order(shape.len());
@@ -809,9 +827,8 @@ impl Maker<'_, '_> {
 
     fn pad(&mut self, kind: OperatorKind, input: LoweredTensor) -> Operator<LoweredDomain> {
         let rank = input.rank();
-        let mut counts = || -> Vec<u32> {
-            (0..rank).map(|_| self.choices.between(0, 2) as u32).collect()
-        };
+        let mut counts =
+            || -> Vec<u32> { (0..rank).map(|_| self.choices.between(0, 2) as u32).collect() };
         // By axis in logical order.
         let (pre, post) = (counts(), counts());
         let shape: Vec<u32> =

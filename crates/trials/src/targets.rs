@@ -2,6 +2,7 @@
 //!
 //! What takes long is not tried: [`STEPS_MAX`] bounds the work of a program, [`ARENA_BYTES_MAX`] its memory.
 
+use crate::choices::Choices;
 use crate::interpret::{NoAnswer, interpret, steps};
 use cortado_compiler::finish::finish;
 use cortado_compiler::import::ExportedProgram;
@@ -24,8 +25,15 @@ pub const STEPS_MAX: u64 = 1 << 21;
 pub const ARENA_BYTES_MAX: u32 = 1 << 20;
 
 /// Every target with its name, which is also the name of its folder in `testdata/fuzz`.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
-    &[("pte", pte), ("execute", execute), ("retarget", retarget), ("pt2", pt2), ("npz", npz)];
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("pte", pte),
+    ("execute", execute),
+    ("retarget", retarget),
+    ("pt2", pt2),
+    ("npz", npz),
+    ("operators", operators),
+    ("graphs", graphs),
+];
 
 /// Reading and loading: every reader ends with an answer, and every kernel's loader.
 pub fn pte(bytes: &[u8]) {
@@ -193,4 +201,24 @@ pub fn npz(bytes: &[u8]) {
     let Ok(archive) = Archive::read(bytes) else { return };
     let Ok(written) = archive.to_bytes() else { return };
     assert_eq!(Archive::read(&written).expect("what was written"), archive);
+}
+
+/// Calls of operators that the bytes choose: every instruction set computes what the contract says.
+pub fn operators(bytes: &[u8]) {
+    let program = crate::operators::program(&mut Choices::Bytes(bytes), 8);
+    if program.calls.is_empty() || steps(&program) > STEPS_MAX {
+        return;
+    }
+    for cpu in [Cpu::M4, Cpu::M55] {
+        let file = crate::operators::file(&program, Target::new(cpu)).expect("a sound program");
+        assert!(answers(&file).is_some(), "a sound program is executed");
+    }
+}
+
+/// Quantized models that the bytes choose: compiled and executed, they stay within the bounds of the graph.
+pub fn graphs(bytes: &[u8]) {
+    let model = crate::graphs::model(&mut Choices::Bytes(bytes));
+    for cpu in [Cpu::M0, Cpu::M4, Cpu::M55] {
+        let _ = crate::graphs::try_model(&model, Target::new(cpu));
+    }
 }

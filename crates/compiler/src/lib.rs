@@ -21,6 +21,7 @@
 
 pub mod allocate;
 pub mod border;
+pub mod build;
 pub mod dump;
 pub mod emit;
 pub mod error;

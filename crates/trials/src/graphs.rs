@@ -15,9 +15,9 @@ use cortado_compiler::passes::{self, PassContext};
 use cortado_compiler::plan::PlanOptions;
 use cortado_compiler::{CompileError, verify};
 use cortado_contract::{DType, Target};
-use cortado_host::local::{AlignedBytes, Visitor, with_method};
+use cortado_host::local::{AlignedBytes, with_method};
 use cortado_host::samples::Signature;
-use cortado_runtime::{LayoutPolicy, Method, Micro};
+use cortado_runtime::LayoutPolicy;
 
 const QUANTIZE: &str = "quantized_decomposed.quantize_per_tensor.default";
 const DEQUANTIZE: &str = "quantized_decomposed.dequantize_per_tensor.default";
@@ -52,29 +52,24 @@ pub fn compile(model: &Model, target: Target) -> Result<Vec<u8>, CompileError> {
 /// # Panics
 /// When the file does not load or execute.
 pub fn outputs(file: &[u8], target: Target, inputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
-    struct Once<'i>(&'i [Vec<f32>]);
-    impl Visitor for Once<'_> {
-        type Output = Vec<Vec<f32>>;
-        fn visit<M: Micro>(self, mut method: Method<'_, M>) -> Self::Output {
-            for (position, values) in self.0.iter().enumerate() {
-                let signature = Signature::from(method.input_info(position).expect("an input"));
-                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                let bytes = signature.to_memory(&bytes);
-                method.set_input_bytes(position, &bytes).expect("an input of its own size");
-            }
-            method.execute().expect("what is loaded can be executed");
-            let output = |position| {
-                let signature = Signature::from(method.output_info(position).expect("an output"));
-                let bytes = method.output_bytes(position).expect("an output");
-                let bytes = signature.to_logical(bytes);
-                bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-            };
-            (0..method.output_count()).map(output).collect()
-        }
-    }
     let file = AlignedBytes::copy_of(file);
-    with_method(&file, target.isa(), LayoutPolicy::Refuse, Once(inputs))
-        .expect("the compiled model loads")
+    let loaded = with_method(&file, target.isa(), LayoutPolicy::Refuse, |mut method| {
+        for (position, values) in inputs.iter().enumerate() {
+            let signature = Signature::from(method.input_info(position).expect("an input"));
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes = signature.to_memory(&bytes);
+            method.set_input_bytes(position, &bytes).expect("an input of its own size");
+        }
+        method.execute().expect("what is loaded can be executed");
+        let output = |position| {
+            let signature = Signature::from(method.output_info(position).expect("an output"));
+            let bytes = method.output_bytes(position).expect("an output");
+            let bytes = signature.to_logical(bytes);
+            bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        };
+        (0..method.output_count()).map(output).collect()
+    });
+    loaded.expect("the compiled model loads")
 }
 
 /// Compiles a model, runs it and holds it against its bounds. False where the compiler does not support it.

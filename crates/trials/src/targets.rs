@@ -14,10 +14,10 @@ use cortado_compiler::plan::PlanOptions;
 use cortado_compiler::retarget::retarget as convert;
 use cortado_compiler::{CompileError, compile_with};
 use cortado_contract::{Cpu, Isa, Target};
-use cortado_host::local::{AlignedBytes, Lent, Visitor, with_method};
+use cortado_host::local::{AlignedBytes, Lent, with_method};
 use cortado_npz::Archive;
 use cortado_pte::owned;
-use cortado_runtime::{LayoutPolicy, LoadError, Method, Micro, Program};
+use cortado_runtime::{LayoutPolicy, LoadError, Program};
 
 /// The most steps of the reference that a program on trial may take.
 pub const STEPS_MAX: u64 = 1 << 21;
@@ -64,15 +64,10 @@ fn loads() -> impl Iterator<Item = (Isa, LayoutPolicy)> {
 
 /// Whether a program loads; `None` where it would take too much memory to try.
 fn load(file: &AlignedBytes, isa: Isa, policy: LayoutPolicy) -> Option<Result<(), LoadError>> {
-    struct Nothing;
-    impl Visitor for Nothing {
-        type Output = ();
-        fn visit<M: Micro>(self, _: Method<'_, M>) {}
-    }
     let program = Program::parse(file.as_ref());
     match program.and_then(|program| program.requirements()) {
         Ok(needs) if needs.arena_bytes > ARENA_BYTES_MAX => None,
-        _ => Some(with_method(file, isa, policy, Nothing)),
+        _ => Some(with_method(file, isa, policy, |_| ())),
     }
 }
 
@@ -129,20 +124,16 @@ pub fn inputs(lifted: &Lifted) -> Vec<Vec<u8>> {
 /// # Panics
 /// When it does not execute.
 pub fn run(file: &AlignedBytes, isa: Isa, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    struct Once<'i>(&'i [Vec<u8>]);
-    impl Visitor for Once<'_> {
-        type Output = Vec<Vec<u8>>;
-        fn visit<M: Micro>(self, mut method: Method<'_, M>) -> Self::Output {
-            let mut lent = Lent::new(&method);
-            for (position, bytes) in self.0.iter().enumerate() {
-                lent.set_input(&mut method, position, bytes).expect("an input of its own size");
-            }
-            lent.execute(&mut method).expect("what is loaded can be executed");
-            let output = |position| lent.output(&method, position).expect("an output").to_vec();
-            (0..method.output_count()).map(output).collect()
+    let loaded = with_method(file, isa, LayoutPolicy::Adapt, |mut method| {
+        let mut lent = Lent::new(&method);
+        for (position, bytes) in inputs.iter().enumerate() {
+            lent.set_input(&mut method, position, bytes).expect("an input of its own size");
         }
-    }
-    with_method(file, isa, LayoutPolicy::Adapt, Once(inputs)).expect("it was loaded before")
+        lent.execute(&mut method).expect("what is loaded can be executed");
+        let output = |position| lent.output(&method, position).expect("an output").to_vec();
+        (0..method.output_count()).map(output).collect()
+    });
+    loaded.expect("it was loaded before")
 }
 
 /// Retargeting: what loads and is retargeted loads there without adapting, and computes the same.

@@ -264,7 +264,7 @@ impl Report {
 }
 
 /// The groups of operators that pass floats to each other; those that only move floats count where they are between others.
-fn float_islands(program: &Lowered) -> Vec<FloatIsland> {
+pub fn float_islands(program: &Lowered) -> Vec<FloatIsland> {
     let mut islands: Vec<Vec<usize>> = Vec::new();
     // Of each buffer of floats that a call has written, the island that it belongs to.
     let mut buffers: HashMap<BufferId, usize> = HashMap::new();

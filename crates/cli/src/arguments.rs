@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Retarget(RetargetArguments),
     /// Count the instructions of each operator on an emulated board
     Profile(ProfileArguments),
+    /// Show a program as one HTML page: layers, memory, instructions, flash
+    Report(ReportArguments),
     /// Print any stage of a compilation
     Dump(DumpArguments),
 }
@@ -299,6 +301,35 @@ pub(crate) struct RetargetArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "The page is one file that works offline. Of an exported program (.pt2) it also knows the names, source lines and scales that a
+compiled one does not have. Layers are counted on emulated boards with --inputs, or taken from what `cortado profile --json` printed.
+
+Examples:
+  cortado report model.pte -o report.html
+  cortado report model.pte --inputs samples.npz --on cortex-m4,cortex-m55 -o report.html
+  cortado report model.pt2 --target cortex-m55 --profile m55.json -o report.html"
+)]
+pub(crate) struct ReportArguments {
+    /// A compiled program (.pte), whoever made it, or an exported one (.pt2) to compile first
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// Where the page goes
+    #[arg(short, long, value_name = "HTML")]
+    pub(crate) output: PathBuf,
+    /// What `cortado profile --json` printed for this program; may be given several times
+    #[arg(long, value_name = "JSON", num_args = 1..)]
+    pub(crate) profile: Vec<PathBuf>,
+    /// Samples to count each layer's instructions with, as for `cortado profile`
+    #[arg(long, value_name = "NPZ")]
+    pub(crate) inputs: Option<PathBuf>,
+    /// The cores to count on, with the program rewritten for each; without it the program's own
+    #[arg(long, value_name = "CPU", value_delimiter = ',', requires = "inputs")]
+    pub(crate) on: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "Example:
   cortado dump model.pt2 --target cortex-m55 --stage lowered")]
 pub(crate) struct DumpArguments {
@@ -329,7 +360,7 @@ pub(crate) enum Stage {
     Pte,
 }
 
-fn parse_cpu(text: &str) -> Result<Cpu, Failure> {
+pub(crate) fn parse_cpu(text: &str) -> Result<Cpu, Failure> {
     text.parse().map_err(|error| {
         let failure = Failure::new(format!("`{text}`: {error}"));
         // Of names that are equally near, one that goes on where the text ends is the likelier one.

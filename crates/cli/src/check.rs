@@ -97,14 +97,14 @@ struct ScratchSizes {
 }
 
 #[derive(Debug, Serialize)]
-struct CortadoVerdict {
-    isa: &'static str,
+pub(crate) struct CortadoVerdict {
+    pub(crate) isa: &'static str,
     /// Whether the program is loaded and computed exactly.
-    runs: bool,
+    pub(crate) runs: bool,
     /// Whether it is with the adapting layout policy.
-    adapts: bool,
+    pub(crate) adapts: bool,
     /// Why it does not run.
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
@@ -303,7 +303,7 @@ fn instructions(file: &[u8]) -> Result<Vec<Instruction>, cortado_pte::Error> {
 }
 
 /// Loads the program with each instruction set's kernels.
-fn cortado_verdicts(file: &AlignedBytes) -> Vec<CortadoVerdict> {
+pub(crate) fn cortado_verdicts(file: &AlignedBytes) -> Vec<CortadoVerdict> {
     let loads = |isa, policy| with_method(file, isa, policy, |_| ());
     let verdict = |isa: Isa| {
         let reason = loads(isa, LayoutPolicy::Refuse).err().map(|error| error.to_string());

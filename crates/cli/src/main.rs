@@ -11,6 +11,7 @@ mod dump;
 mod failure;
 mod model;
 mod profile;
+mod report;
 mod retarget;
 mod run;
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Retarget(arguments) => retarget::retarget(&arguments),
         Command::Profile(arguments) => profile::profile(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
         Command::Dump(arguments) => dump::dump(&arguments),
     };
     match outcome {

@@ -9,49 +9,18 @@ use cortado_compiler::plan::operands_and_results;
 use cortado_contract::Target;
 use cortado_contract::ops::Rules;
 use cortado_host::local::AlignedBytes;
-use serde::Serialize;
+use cortado_report::{Profile, ProfiledOperator};
+use cortado_runtime::LayoutPolicy;
 use std::collections::HashSet;
 use std::fmt::Write;
+use std::path::Path;
 use std::process::ExitCode;
-
-/// What `profile --json` prints. Fields are only ever added.
-#[derive(Debug, Serialize)]
-struct Profile {
-    cpu: &'static str,
-    isa: &'static str,
-    board: &'static str,
-    /// Instructions of one execution.
-    instructions: u64,
-    /// Instructions of loading the program.
-    load_instructions: u64,
-    macs: u64,
-    /// Stack that loading and executing used.
-    stack_bytes: u64,
-    operators: Vec<Operator>,
-}
-
-#[derive(Debug, Serialize)]
-struct Operator {
-    operator: String,
-    /// The name of the first result, as far as the file has names.
-    result: String,
-    instructions: u64,
-    /// The share of the instructions of all operators.
-    share: f64,
-    /// Multiply-accumulates, 0 for operators without.
-    macs: u64,
-    /// `null` for operators without multiply-accumulates.
-    instructions_per_mac: Option<f64>,
-    /// Bytes of the constants that it reads.
-    constant_bytes: u64,
-    /// Bytes of the other tensors that it reads and writes.
-    activation_bytes: u64,
-}
 
 pub(crate) fn profile(arguments: &ProfileArguments) -> Result<ExitCode, Failure> {
     let (file, target) = run::program(&arguments.model, &arguments.target)?;
     let lifted = lift(file.as_ref()).map_err(|error| Failure::at(&arguments.model, error))?;
-    let profile = measure(arguments, &file, target, &lifted)?;
+    let ProfileArguments { model, inputs, layout, .. } = arguments;
+    let profile = measure(model, inputs, (*layout).into(), &file, target, &lifted)?;
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&profile).map_err(Failure::new)?,
         false => table(&profile),
@@ -61,22 +30,23 @@ pub(crate) fn profile(arguments: &ProfileArguments) -> Result<ExitCode, Failure>
 }
 
 /// Runs the program once and puts its operators beside what they cost.
-fn measure(
-    arguments: &ProfileArguments,
+pub(crate) fn measure(
+    model: &Path,
+    inputs: &Path,
+    policy: LayoutPolicy,
     file: &AlignedBytes,
     target: Target,
     lifted: &Lifted,
 ) -> Result<Profile, Failure> {
-    let mut samples = run::samples(&arguments.model, &arguments.inputs, file)?;
+    let mut samples = run::samples(model, inputs, file)?;
     samples.truncate(1);
-    let policy = arguments.layout.into();
-    let (board, run) = run::on_board(&arguments.model, file, target, &samples, policy, true)?;
+    let (board, run) = run::on_board(model, file, target, &samples, policy, true)?;
     let measured = run.measured;
     let program = &lifted.program;
     let calls = &program.calls;
     if measured.call_instructions.len() != calls.len() {
         return Err(Failure::at(
-            &arguments.model,
+            model,
             format!(
                 "the board executed {} operators, and the program has {}",
                 measured.call_instructions.len(),
@@ -87,11 +57,11 @@ fn measure(
     let all: u64 = measured.call_instructions.iter().map(|(_, count)| count).sum();
     let filled = filled(program);
     let operators = calls.iter().zip(&measured.call_instructions);
-    let operators: Vec<Operator> = operators
+    let operators: Vec<ProfiledOperator> = operators
         .map(|(call, (name, instructions))| {
             let macs = call.operator.multiply_accumulates();
             let (constant_bytes, activation_bytes) = bytes(program, &filled, call);
-            Operator {
+            ProfiledOperator {
                 operator: name.clone(),
                 result: call.name.clone(),
                 instructions: *instructions,
@@ -104,9 +74,9 @@ fn measure(
         })
         .collect();
     Ok(Profile {
-        cpu: target.cpu().name(),
-        isa: target.isa().name(),
-        board,
+        cpu: target.cpu().name().to_owned(),
+        isa: target.isa().name().to_owned(),
+        board: board.to_owned(),
         instructions: measured.instructions,
         load_instructions: measured.load_instructions,
         macs: operators.iter().map(|operator| operator.macs).sum(),

@@ -72,6 +72,13 @@ fn rewritten(lifted: &Lifted, target: Target) -> Result<Rewritten, String> {
     Ok(Rewritten { finished, changes })
 }
 
+/// A program for another target, as a file.
+pub(crate) fn file_for(path: &Path, bytes: &[u8], target: Target) -> Result<Vec<u8>, Failure> {
+    let lifted = provable(path, bytes)?;
+    let made = rewritten(&lifted, target).map_err(|error| Failure::at(path, error))?;
+    Ok(made.finished.pte)
+}
+
 /// Whether a file can be rewritten for a target so that it is right there, on ExecuTorch's runtime too.
 pub(crate) fn mends(file: &[u8], target: Target) -> bool {
     let Ok(lifted) = lift(file) else { return false };

@@ -64,7 +64,7 @@ fn refuse_contradictions(path: &Path, file: &[u8]) -> Result<(), Failure> {
 }
 
 /// The target that a program was made for: by its stamp, else by the constant form that it holds.
-fn own_target(path: &Path, file: &AlignedBytes) -> Result<Target, Failure> {
+pub(crate) fn own_target(path: &Path, file: &AlignedBytes) -> Result<Target, Failure> {
     let program = Program::parse(file.as_ref()).map_err(|error| Failure::load(path, error))?;
     if let Some(stamp) = program.stamp() {
         return Ok(stamp.target);

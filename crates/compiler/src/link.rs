@@ -7,6 +7,7 @@
 use crate::error::CompileError;
 use cortado_contract::ops::OperatorKind;
 use cortado_contract::{Isa, Target};
+use cortado_kernels::generic::form;
 use cortado_runtime::{ALIGNMENT, Banks, Kernel, LayoutPolicy, Loader, Operators, Program, arch};
 
 /// What a device needs of a program besides its kernels and its arena.
@@ -14,6 +15,8 @@ use cortado_runtime::{ALIGNMENT, Banks, Kernel, LayoutPolicy, Loader, Operators,
 pub struct Linked {
     /// The operators that the program uses, in the order of their first call; prepared calls name them by position.
     pub operators: Vec<OperatorKind>,
+    /// The forms of each operator that the program has, a bit each; see [`cortado_kernels::generic::form`].
+    pub forms: Vec<u16>,
     /// What loading the file with a set of these operators prepares.
     pub state: Vec<u32>,
     /// Where in the file the constants start that the state refers to. They end with the file.
@@ -52,9 +55,13 @@ pub fn link(pte: &[u8], target: Target) -> Result<Linked, CompileError> {
     let (mut state, mut memory) = (vec![0; needed.state_words as usize], Vec::new());
     let arena = aligned(&mut memory, needed.arena_bytes as usize);
     let banks = Banks::split(arena, &needed.banks).unwrap_or_default();
-    program.load_with(&set, LayoutPolicy::Refuse, &mut state, banks)?;
+    let method = program.load_with(&set, LayoutPolicy::Refuse, &mut state, banks)?;
+    let mut forms = vec![0; operators.len()];
+    for (position, words) in method.prepared() {
+        forms[position] |= form(operators[position], words);
+    }
     let constants_start = pte.len() - program.constants().len();
-    Ok(Linked { operators, state, constants_start })
+    Ok(Linked { operators, forms, state, constants_start })
 }
 
 /// So many bytes, aligned as the runtime asks for, in `memory`.

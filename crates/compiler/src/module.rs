@@ -36,7 +36,7 @@ fn write(out: &mut String, compiled: &Compiled, report: &Report, pte_file: &str)
          #![allow(dead_code, reason = \"a firmware uses a part\")]\n\
          #![allow(long_running_const_eval, reason = \"the program's digest is computed when the firmware is built\")]\n\
          \n\
-         use cortado_runtime::{{Aligned, Banks, Isa, LayoutPolicy, Linked, LoadError, Method, Operators, Program, arch, operators}};",
+         use cortado_runtime::{{\n    Aligned, Banks, Isa, Kernel, LayoutPolicy, Linked, LoadError, Method, OperatorKind, Operators, Program, arch, operators,\n}};",
         banks.iter().map(|bank| format!("&mut {}", bank.argument)).collect::<Vec<_>>().join(", ")
     )?;
     write_program(out, compiled, report, pte_file)?;
@@ -125,7 +125,7 @@ fn write_program(
     pte_file: &str,
 ) -> fmt::Result {
     let Report { isa, pte_bytes, .. } = report;
-    let Linked { operators, state, constants_start } = &compiled.linked;
+    let Linked { operators, forms, state, constants_start } = &compiled.linked;
     let isa_type = capitalized(isa);
     writeln!(
         out,
@@ -148,13 +148,25 @@ fn write_program(
          pub static PROGRAM: Aligned<PROGRAM_BYTES> = Aligned::copy_of(FILE, 0);\n\
          \n/// The part of it that [`link`] needs.\n\
          static CONSTANTS: Aligned<{{ PROGRAM_BYTES - {constants_start} }}> = Aligned::copy_of(FILE, {constants_start});\n\
+         \n/// Their kernels, for the forms that the program has of each.\n\
+         static KERNELS: [Kernel; {}] = [\n{}];\n\
          \n/// The program as it is once it has been loaded.\n\
-         pub static LINKED: Linked = Linked::new(&CONSTANTS.0, &PREPARED, OPERATORS);\n\
+         pub static LINKED: Linked = Linked::new(&CONSTANTS.0, &PREPARED, &KERNELS);\n\
          \n/// What loading prepares.\n\
          #[rustfmt::skip]\n\
          static PREPARED: [u32; STATE_WORDS] = [",
         digest(&compiled.pte),
         operators.iter().map(|kind| format!("{kind:?}")).collect::<Vec<_>>().join(", "),
+        operators.len(),
+        operators
+            .iter()
+            .zip(forms)
+            .map(|(kind, forms)| {
+                format!(
+                    "    Kernel::narrowed::<arch::{isa_type}>(OperatorKind::{kind:?}, {forms:#b}),\n"
+                )
+            })
+            .collect::<String>(),
     )?;
     for words in state.chunks(8) {
         let words: Vec<String> = words.iter().map(|word| format!("{word:#010x},")).collect();
@@ -259,7 +271,7 @@ fn identifier(name: &str) -> String {
 
 /// Whether a name, or what is made of it, is Rust's or has another meaning in the module.
 fn is_taken(name: &str) -> bool {
-    const TAKEN: [&str; 66] = [
+    const TAKEN: [&str; 68] = [
         // Keywords, those included that are reserved.
         "abstract",
         "as",
@@ -317,10 +329,12 @@ fn is_taken(name: &str) -> bool {
         "aligned",
         "banks",
         "isa",
+        "kernel",
         "layout_policy",
         "linked",
         "load_error",
         "method",
+        "operator_kind",
         "operators",
         "program",
         "result",

@@ -217,6 +217,12 @@ pub const fn quantize(
     range.clamp(round_ties_even_saturating(scaled).saturating_add(zero_point.0))
 }
 
+/// Whether a scale is a normal number above 0 that times 16 bits is one as well; so are all but those of edited files.
+pub const fn is_plain_scale(scale: f32) -> bool {
+    let exponent = scale.to_bits() >> 23;
+    exponent >= 1 && exponent < 238
+}
+
 /// The real number behind a quantized one: `(value − zero_point) · scale` in binary32.
 ///
 /// Source: `torch.ops.quantized_decomposed.dequantize_per_tensor`.

@@ -65,8 +65,15 @@ pub struct Fault;
 pub struct Kernel {
     kind: OperatorKind,
     state_words: u8,
-    execute: fn(&[u32], &mut Memory<'_>) -> Option<()>,
+    /// The forms that it runs, a bit each; see [`form`].
+    forms: u16,
+    execute: Execute,
 }
+
+type Execute = fn(&[u32], &mut Memory<'_>) -> Option<()>;
+
+/// What a kernel runs that is not narrowed.
+const ALL_FORMS: u16 = u16::MAX;
 
 impl Kernel {
     /// The operator that it computes.
@@ -77,6 +84,11 @@ impl Kernel {
     /// The words of state that a prepared operator takes.
     pub const fn state_words(&self) -> usize {
         self.state_words as usize
+    }
+
+    /// Whether it runs what was prepared so: the operator's own state, whole.
+    pub const fn runs(&self, state: &[u32]) -> bool {
+        state.len() == self.state_words() && self.forms & form(self.kind, state) != 0
     }
 
     /// Runs a prepared operator. The call goes by way of a pointer, so that the stack of one kernel is all that is used at a time.
@@ -112,6 +124,7 @@ macro_rules! declare_kernels {
                 Kernel {
                     kind,
                     state_words: state_words as u8,
+                    forms: ALL_FORMS,
                     execute: match kind {
                         $(OperatorKind::$variant => $module::execute::<M>,)*
                     },
@@ -120,7 +133,7 @@ macro_rules! declare_kernels {
 
             /// Stands for the kernel of an operator that is not there, and is never executed: its operator is refused when it is loaded.
             pub const fn absent(kind: OperatorKind) -> Kernel {
-                Kernel { kind, state_words: state_words(kind) as u8, execute: |_, _| None }
+                Kernel { kind, state_words: state_words(kind) as u8, forms: 0, execute: |_, _| None }
             }
         }
 
@@ -148,6 +161,39 @@ macro_rules! declare_kernels {
     };
 }
 for_each_operator!(declare_kernels);
+
+macro_rules! declare_forms {
+    ($($variant:ident = $module:ident,)*) => {
+        /// The form of a prepared operator: one bit. What does not depend on inputs may be told from the state, and a kernel for some
+        /// forms only is smaller; most operators have one form.
+        pub const fn form(kind: OperatorKind, state: &[u32]) -> u16 {
+            match kind {
+                $(OperatorKind::$variant => $module::form(state),)*
+                _ => 1,
+            }
+        }
+
+        impl Kernel {
+            /// As [`Self::of`], for some [`form`]s only: a smaller kernel where there is one for just these.
+            pub const fn narrowed<M: Micro>(kind: OperatorKind, forms: u16) -> Kernel {
+                let narrow: Option<Execute> = match kind {
+                    $(OperatorKind::$variant => $module::narrowed::<M>(forms),)*
+                    _ => None,
+                };
+                match narrow {
+                    Some(execute) => Kernel { forms, execute, ..Kernel::absent(kind) },
+                    None => Kernel::of::<M>(kind),
+                }
+            }
+        }
+    };
+}
+declare_forms! {
+    QuantizePerTensor = quantize_per_tensor,
+    DequantizePerTensor = dequantize_per_tensor,
+    QuantizedLinear = quantized_linear,
+    QuantizedAdd = quantized_add,
+}
 
 /// Loads one kind of operator. Never inlined: the arguments of one kind are all that is on the stack at a time.
 #[inline(never)]
@@ -187,6 +233,13 @@ fn require_element_by_element(
     require(!out.location.is_constant(), out_argument, Rule::NotWritable)?;
     let may = !input.is_in_memory_of(out) || may_overlap_spans(input.span(), out.span());
     require(may, out_argument, Rule::Overlap)
+}
+
+/// Stores words where there is room for just these.
+fn store<const N: usize>(place: &mut [u32], words: [u32; N]) {
+    if let Ok(place) = <&mut [u32; N]>::try_from(place) {
+        *place = words;
+    }
 }
 
 /// Two halfwords as a word, the first one low. Takes the low 16 bits of each.

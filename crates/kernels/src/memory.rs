@@ -185,7 +185,7 @@ impl<'m> Memory<'m> {
                     let stage = stage.get_mut(..STAGE_ELEMENTS.min(count - done))?;
                     let from = bytes.get(in_start + done * size_of::<I>()..)?;
                     let from = from.get(..size_of_val(stage))?;
-                    stage.copy_from_slice(cast(from)?);
+                    copy(cast(from)?, stage)?;
                     stage
                 }
             };
@@ -200,6 +200,16 @@ impl<'m> Memory<'m> {
 
 /// The elements that are copied aside at a time where an operator writes over its input.
 pub const STAGE_ELEMENTS: usize = 64;
+
+/// Copies as many elements as there is room for; `None` if there are more or fewer.
+#[inline(always)]
+pub(crate) fn copy<T: Copy>(from: &[T], to: &mut [T]) -> Option<()> {
+    if from.len() != to.len() {
+        return None;
+    }
+    to.copy_from_slice(from);
+    Some(())
+}
 
 /// Whether an operator that goes through its elements from the first to the last may read and write these bytes of one
 /// region, with as many elements in both: they lie apart, or no element of the input is written over before it was read.

@@ -139,7 +139,8 @@ pub trait Micro: Copy + 'static {
         values.iter().fold(0i32, |sum, value| sum.wrapping_add(i32::from(*value)))
     }
 
-    /// Quantizes `input` into `out`, element by element, as [`cortado_contract::quant::quantize`].
+    /// Quantizes `input` into `out`, element by element, as [`cortado_contract::quant::quantize`]. The inverse scale is a normal number
+    /// above 0.
     fn quantize<T: Integer>(
         input: &[f32],
         inverse_scale: f32,
@@ -152,7 +153,8 @@ pub trait Micro: Copy + 'static {
         }
     }
 
-    /// Dequantizes `input` into `out`, element by element, as [`cortado_contract::quant::dequantize`].
+    /// Dequantizes `input` into `out`, element by element, as [`cortado_contract::quant::dequantize`]. The scale is one of
+    /// [`cortado_contract::quant::is_plain_scale`], and no integer is further than 65,535 from the zero point.
     fn dequantize<T: Integer>(input: &[T], scale: f32, zero_point: ZeroPoint, out: &mut [f32]) {
         for (out, input) in out.iter_mut().zip(input) {
             *out = dequantize(input.to_i32(), scale, zero_point);

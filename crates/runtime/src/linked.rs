@@ -2,7 +2,6 @@
 
 use crate::head::{self, Head};
 use crate::method::Method;
-use crate::operators::Operators;
 use crate::program::{Banks, Requirements};
 use cortado_kernels::Kernel;
 
@@ -19,19 +18,19 @@ pub struct Linked {
 }
 
 impl Linked {
-    /// A program of these constants, aligned to [`ALIGNMENT`](crate::ALIGNMENT) bytes, and the state that
-    /// [`Program::load_with`](crate::Program::load_with) prepared with a set of the same operators in the same order.
+    /// A program of these constants, aligned to [`ALIGNMENT`](crate::ALIGNMENT) bytes, the state that
+    /// [`Program::load_with`](crate::Program::load_with) prepared with a set of operators, and these operators' kernels in the same order.
+    /// The kernels may be [narrowed](Kernel::narrowed) to the forms that the state has.
     ///
     /// To be called in constants.
     ///
     /// # Panics
-    /// The state is not whole, or names an operator that is not in the set.
+    /// The state is not whole, or has something prepared that its kernel does not run.
     pub const fn new(
         constants: &'static [u8],
         state: &'static [u32],
-        operators: Operators<'static>,
+        kernels: &'static [Kernel],
     ) -> Linked {
-        let kernels = operators.kernels();
         assert!(Head(state).is_sound(), "the prepared state is damaged: compile the model again");
         let mut at = state[2] as usize;
         while at < state.len() {
@@ -40,9 +39,13 @@ impl Linked {
                 kernel < kernels.len(),
                 "the prepared state is damaged: compile the model again"
             );
-            at += kernels[kernel].state_words();
+            let words = state.split_at(at).1.split_at(kernels[kernel].state_words()).0;
+            assert!(
+                kernels[kernel].runs(words),
+                "a kernel does not run what was prepared for it: compile the model again"
+            );
+            at += words.len();
         }
-        assert!(at == state.len(), "the prepared state is damaged: compile the model again");
         Linked { constants, state, kernels }
     }
 

@@ -49,6 +49,17 @@ impl<'m, const BANKS: usize> Method<'m, BANKS> {
         self.state
     }
 
+    /// The prepared operators in execution order: the position of each one's kernel, and its words of the state.
+    pub fn prepared(&self) -> impl Iterator<Item = (usize, &'m [u32])> {
+        let (kernels, mut state) = (self.kernels, self.head().operators());
+        core::iter::from_fn(move || {
+            let position = (*state.first()? & 0xff) as usize;
+            let (words, rest) = state.split_at_checked(kernels.get(position)?.state_words())?;
+            state = rest;
+            Some((position, words))
+        })
+    }
+
     /// The number of inputs.
     pub fn input_count(&self) -> usize {
         self.head().inputs()

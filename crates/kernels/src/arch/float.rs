@@ -6,10 +6,10 @@
 )]
 
 use crate::micro::Integer;
-use cortado_contract::quant::{Activation, ZeroPoint, quantize};
+use cortado_contract::quant::{Activation, ZeroPoint};
 
 /// Quantizes in integer arithmetic on the bits: the product of the significands is rounded to 24 bits, as `binary32` has it, and then
-/// to an integer, both to even.
+/// to an integer, both to even. The inverse scale is a normal number above 0.
 pub(super) fn quantize_in_integers<T: Integer>(
     input: &[f32],
     inverse_scale: f32,
@@ -19,23 +19,32 @@ pub(super) fn quantize_in_integers<T: Integer>(
 ) {
     let scale = inverse_scale.to_bits();
     let scale_exponent = (scale >> 23 & 0xff) as i32;
-    let is_normal = |exponent: i32| exponent != 0 && exponent != 0xff;
-    if scale >> 31 != 0 || !is_normal(scale_exponent) {
-        for (out, input) in out.iter_mut().zip(input) {
-            *out = T::from_i32(quantize(*input, inverse_scale, zero_point, range));
-        }
-        return;
-    }
     let scale = scale & 0x7f_ffff | 0x80_0000;
     let (scale_high, scale_low) = (scale >> 16, scale & 0xffff);
     for (out, input) in out.iter_mut().zip(input) {
         let bits = input.to_bits();
-        let exponent = (bits >> 23 & 0xff) as i32;
-        if !is_normal(exponent) {
-            *out = T::from_i32(quantize(*input, inverse_scale, zero_point, range));
-            continue;
+        let mut exponent = (bits >> 23 & 0xff) as i32;
+        let mut significand = bits & 0x7f_ffff | 0x80_0000;
+        if exponent == 0 {
+            significand &= 0x7f_ffff;
+            if significand == 0 {
+                *out = T::from_i32(range.clamp(zero_point.0));
+                continue;
+            }
+            // Subnormal: as a normal number of an exponent that `binary32` does not have.
+            exponent = 1;
+            while significand < 0x80_0000 {
+                (significand, exponent) = (significand << 1, exponent - 1);
+            }
+        } else if exponent == 0xff {
+            if significand != 0x80_0000 {
+                *out = T::from_i32(range.clamp(0));
+                continue;
+            }
+            // Infinite: beyond any number.
+            exponent = 0x400;
         }
-        let (high, low) = (bits >> 16 & 0x7f | 0x80, bits & 0xffff);
+        let (high, low) = (significand >> 16, significand & 0xffff);
         // The product of both significands, 47 or 48 bits, without its lowest 16 and with them.
         let rest = low * scale_low;
         let product =
@@ -62,6 +71,43 @@ pub(super) fn quantize_in_integers<T: Integer>(
         };
         let rounded = if bits >> 31 != 0 { -magnitude } else { magnitude };
         *out = T::from_i32(range.clamp(rounded.saturating_add(zero_point.0)));
+    }
+}
+
+/// Dequantizes in integer arithmetic: the product of the integer and the scale's significand, rounded to 24 bits to even. Integer and zero
+/// point are 16 bits; the scale is one of [`cortado_contract::quant::is_plain_scale`].
+pub(super) fn dequantize_in_integers<T: Integer>(
+    input: &[T],
+    scale: f32,
+    zero_point: ZeroPoint,
+    out: &mut [f32],
+) {
+    let bits = scale.to_bits();
+    let exponent = bits >> 23;
+    let significand = bits & 0x7f_ffff | 0x80_0000;
+    let (scale_high, scale_low) = (significand >> 16, significand & 0xffff);
+    for (out, input) in out.iter_mut().zip(input) {
+        let integer = input.to_i32().wrapping_sub(zero_point.0);
+        let magnitude = integer.unsigned_abs() & 0xffff;
+        if magnitude == 0 {
+            *out = 0.0;
+            continue;
+        }
+        // The product is `high · 2^16 + low`.
+        let rest = magnitude * scale_low;
+        let (high, low) = (magnitude * scale_high + (rest >> 16), rest & 0xffff);
+        // It has 24 bits and `drop` more.
+        let mut drop = 0;
+        while high >> (8 + drop) != 0 {
+            drop += 1;
+        }
+        let kept = high << (16 - drop) | low >> drop;
+        let dropped = low & ((1 << drop) - 1);
+        let half = (1 << drop) >> 1;
+        let up = dropped > half || dropped == half && drop > 0 && kept & 1 == 1;
+        // A significand that rounds up to 2^24 carries into the exponent.
+        let magnitude = ((exponent + drop - 1) << 23) + kept + u32::from(up);
+        *out = f32::from_bits(magnitude | integer as u32 & 1 << 31);
     }
 }
 
@@ -156,6 +202,35 @@ pub(super) fn quantize_in_vectors(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cortado_contract::quant::{dequantize, quantize};
+
+    #[test]
+    fn products_round_as_binary32_does() {
+        let mut state = 1u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.rotate_left(13) ^ state
+        };
+        let check = |scale: f32, zero_point: i32, values: &[i16]| {
+            for value in values {
+                let mut out = [0.0];
+                let zero_point = ZeroPoint(zero_point);
+                dequantize_in_integers(&[*value], scale, zero_point, &mut out);
+                let expected = dequantize(i32::from(*value), scale, zero_point);
+                assert_eq!(out[0].to_bits(), expected.to_bits(), "{value} times {scale:e}");
+            }
+        };
+        let all: [i16; 511] = core::array::from_fn(|index| index as i16 - 255);
+        for round in 0..3000u32 {
+            // Few bits in the significand give ties.
+            let mask = if round % 2 == 0 { 0x7f_ffff } else { 0x7f_ffff << (round % 24) };
+            let scale = f32::from_bits(next() & mask & 0x7f_ffff | (1 + next() % 236) << 23);
+            check(scale, 0, &all);
+            let wide = [next() as i16, next() as i16 & 0x1fff, 0, 1, -1, i16::MAX, -i16::MAX];
+            check(scale, 0, &wide);
+            check(scale, next() as i32 >> 24, &[next() as i16 >> 8, 127, -128]);
+        }
+    }
 
     #[test]
     fn integers_round_as_binary32_does() {
@@ -168,7 +243,8 @@ mod tests {
         let wide = Activation { min: -32768, max: 32767 };
         for round in 0..400_000u32 {
             let scale = match round % 4 {
-                0 => f32::from_bits(next()),
+                // Any normal number.
+                0 => f32::from_bits(next() & 0x7f_ffff | (1 + next() % 254) << 23),
                 1 => 1.0 / 128.0,
                 _ => f32::from_bits(next() & 0x7f_ffff | (110 + next() % 30) << 23),
             };
@@ -186,8 +262,11 @@ mod tests {
                 assert_eq!(i32::from(out[0]), expected, "{value:e} times {scale:e}");
             }
         }
-        for special in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-45, f32::MAX] {
-            for scale in [1.0, 0.0, f32::INFINITY, f32::NAN, -1.0, 1e-40, 3e38] {
+        let (least, subnormal) = (f32::from_bits(1), f32::from_bits(0x7f_ffff));
+        let subnormals = [least, -least, 3e-39, -3e-39, 5e-40, subnormal];
+        let specials = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, f32::MAX, f32::MIN];
+        for special in specials.into_iter().chain(subnormals) {
+            for scale in [1.0, f32::MIN_POSITIVE, 1e-20, 1e20, 3e38, f32::MAX] {
                 let mut out = [0i8];
                 quantize_in_integers(&[special], scale, ZeroPoint(3), int8, &mut out);
                 assert_eq!(i32::from(out[0]), quantize(special, scale, ZeroPoint(3), int8));

@@ -58,6 +58,10 @@ impl Micro for Scalar {
         super::float::quantize_in_integers(input, inverse_scale, zero_point, range, out);
     }
 
+    fn dequantize<T: Integer>(input: &[T], scale: f32, zero_point: ZeroPoint, out: &mut [f32]) {
+        super::float::dequantize_in_integers(input, scale, zero_point, out);
+    }
+
     #[cfg(cortado_isa = "scalar")]
     #[inline(always)]
     fn copy_rows(

@@ -42,13 +42,16 @@ pub(super) fn prepare<L: Lists>(
     require_disjoint(out, argument::out, &[Some(input)])?;
     let rows = require_some(arguments.rows(), argument::dim, Rule::Range)?;
     if let [_, words @ ..] = state {
-        words.copy_from_slice(&[
-            Location::to_word(Some(input.location)),
-            Location::to_word(Some(out.location)),
-            rows.outer as u32,
-            rows.length as u32,
-            rows.inner as u32,
-        ]);
+        super::store(
+            words,
+            [
+                Location::to_word(Some(input.location)),
+                Location::to_word(Some(out.location)),
+                rows.outer as u32,
+                rows.length as u32,
+                rows.inner as u32,
+            ],
+        );
     }
     Ok(())
 }

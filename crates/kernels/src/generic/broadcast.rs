@@ -10,7 +10,7 @@
 //!    where the result does is copied aside, a piece of a run at a time.
 
 use super::require_disjoint;
-use crate::memory::{Element, Location, Memory, STAGE_ELEMENTS, Source};
+use crate::memory::{Element, Location, Memory, STAGE_ELEMENTS, Source, copy};
 use crate::micro::Run;
 use crate::operand::{LoadedTensor, MAX_RANK};
 use cortado_contract::broadcast::{Advance, Axis, Broadcast};
@@ -55,7 +55,7 @@ pub fn for_each_run<T: Element + Default>(
         for out in out.chunks_mut(piece) {
             let stage = stage.get_mut(..out.len()).unwrap_or(&mut []);
             if is_staged {
-                stage.copy_from_slice(out);
+                copy(out, stage)?;
             }
             let count = out.len();
             let advanced = |advances: bool| if advances { done } else { 0 };
@@ -177,4 +177,33 @@ pub(super) fn borrow<'m, T: Element>(
     };
     let (lhs, rhs) = (source(*lhs, lhs_count)?, source(*rhs, rhs_count)?);
     Some(Operands { broadcast, lhs, rhs, out })
+}
+
+/// Both operands have the result's extents and order, and lie apart from it.
+pub(super) const FLAT: u16 = 1;
+/// Anything else.
+const OTHER: u16 = 2;
+
+/// The form of a packed operator; see [`super::form`].
+pub(super) const fn form(state: &[u32]) -> u16 {
+    let [head, lhs, rhs, out, ..] = state else { return OTHER };
+    // One axis along which both advance.
+    let both = Advance::Both as u32;
+    let axes = *head >> ADVANCE_SHIFT & ((1 << (2 * MAX_AXES)) - 1);
+    if axes == both && *lhs != *out && *rhs != *out { FLAT } else { OTHER }
+}
+
+/// Calls `apply` with the operands of a packed operator that is [`FLAT`], and with its result.
+#[inline(always)]
+pub(super) fn map_flat<T: Element>(
+    words: &[u32; BINARY_WORDS],
+    memory: &mut Memory<'_>,
+    apply: impl FnOnce(Run<'_, T>, &mut [T]),
+) -> Option<()> {
+    let [_, lhs, rhs, out, count, ..] = *words;
+    let count = count as usize;
+    let (reader, out) = memory.write::<T>(Location::from_word(out)?, count)?;
+    let operand = |word| reader.read::<T>(Location::from_word(word)?, count);
+    apply(Run::Both(operand(lhs)?, operand(rhs)?), out);
+    Some(())
 }

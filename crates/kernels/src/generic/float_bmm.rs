@@ -49,15 +49,18 @@ pub(super) fn prepare<L: Lists>(
     require_disjoint(out, argument::out, &[Some(input), Some(mat2)])?;
     let MatrixShape { batches, rows, inner, cols } = arguments.shape();
     if let [_, words @ ..] = state {
-        words.copy_from_slice(&[
-            Location::to_word(Some(input.location)),
-            Location::to_word(Some(mat2.location)),
-            Location::to_word(Some(out.location)),
-            batches as u32,
-            rows as u32,
-            inner as u32,
-            cols as u32,
-        ]);
+        super::store(
+            words,
+            [
+                Location::to_word(Some(input.location)),
+                Location::to_word(Some(mat2.location)),
+                Location::to_word(Some(out.location)),
+                batches as u32,
+                rows as u32,
+                inner as u32,
+                cols as u32,
+            ],
+        );
     }
     Ok(())
 }

@@ -123,7 +123,7 @@ pub(super) fn prepare<L: Lists>(
             Location::to_word(bias.as_ref().map(|bias| bias.location)),
             Location::to_word(Some(out.location)),
         ];
-        extents.copy_from_slice(&pack(&convolution));
+        super::store(extents, pack(&convolution));
     }
     Ok(())
 }

@@ -26,12 +26,15 @@ pub(super) fn prepare<L: Lists>(
     let FloatEq { input, other, out } = arguments;
     require_disjoint(out, argument::out, &[Some(input)])?;
     if let [_, words @ ..] = state {
-        words.copy_from_slice(&[
-            Location::to_word(Some(input.location)),
-            Location::to_word(Some(out.location)),
-            input.element_count().unwrap_or(0),
-            (*other as f32).to_bits(),
-        ]);
+        super::store(
+            words,
+            [
+                Location::to_word(Some(input.location)),
+                Location::to_word(Some(out.location)),
+                input.element_count().unwrap_or(0),
+                (*other as f32).to_bits(),
+            ],
+        );
     }
     Ok(())
 }

@@ -75,16 +75,19 @@ pub(super) fn prepare_norm<L: Lists>(
     require_disjoint(out, argument::out, &[Some(input), weight.as_ref(), bias.as_ref()])?;
     let bits = arguments.eps.to_bits();
     if let [_, words @ ..] = state {
-        words.copy_from_slice(&[
-            Location::to_word(Some(input.location)),
-            Location::to_word(weight.as_ref().map(|weight| weight.location)),
-            Location::to_word(bias.as_ref().map(|bias| bias.location)),
-            Location::to_word(Some(out.location)),
-            arguments.row_length().unwrap_or(1),
-            input.element_count().unwrap_or(0),
-            bits as u32,
-            (bits >> 32) as u32,
-        ]);
+        super::store(
+            words,
+            [
+                Location::to_word(Some(input.location)),
+                Location::to_word(weight.as_ref().map(|weight| weight.location)),
+                Location::to_word(bias.as_ref().map(|bias| bias.location)),
+                Location::to_word(Some(out.location)),
+                arguments.row_length().unwrap_or(1),
+                input.element_count().unwrap_or(0),
+                bits as u32,
+                (bits >> 32) as u32,
+            ],
+        );
     }
     Ok(())
 }

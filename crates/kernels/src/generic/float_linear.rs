@@ -48,15 +48,18 @@ pub(super) fn prepare<L: Lists>(
     require_disjoint(out, argument::out, &[Some(input), Some(weight), bias.as_ref()])?;
     let MatrixShape { rows, inner, cols, .. } = arguments.shape();
     if let [_, words @ ..] = state {
-        words.copy_from_slice(&[
-            Location::to_word(Some(input.location)),
-            Location::to_word(Some(weight.location)),
-            Location::to_word(bias.as_ref().map(|bias| bias.location)),
-            Location::to_word(Some(out.location)),
-            rows as u32,
-            inner as u32,
-            cols as u32,
-        ]);
+        super::store(
+            words,
+            [
+                Location::to_word(Some(input.location)),
+                Location::to_word(Some(weight.location)),
+                Location::to_word(bias.as_ref().map(|bias| bias.location)),
+                Location::to_word(Some(out.location)),
+                rows as u32,
+                inner as u32,
+                cols as u32,
+            ],
+        );
     }
     Ok(())
 }

@@ -58,13 +58,16 @@ pub(super) fn prepare<L: Lists>(
     require_disjoint(&arguments.out, argument::out, &[Some(&arguments.input)])?;
     let rows = arguments.rows().unwrap_or(Rows { outer: 0, length: 0, inner: 0 });
     if let [_, words @ ..] = state {
-        words.copy_from_slice(&[
-            Location::to_word(Some(arguments.input.location)),
-            Location::to_word(Some(arguments.out.location)),
-            rows.outer as u32,
-            rows.length as u32,
-            rows.inner as u32,
-        ]);
+        super::store(
+            words,
+            [
+                Location::to_word(Some(arguments.input.location)),
+                Location::to_word(Some(arguments.out.location)),
+                rows.outer as u32,
+                rows.length as u32,
+                rows.inner as u32,
+            ],
+        );
     }
     Ok(())
 }

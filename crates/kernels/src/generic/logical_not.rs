@@ -26,11 +26,14 @@ pub(super) fn prepare<L: Lists>(
     let LogicalNot { input, out } = arguments;
     require_disjoint(out, argument::out, &[Some(input)])?;
     if let [_, words @ ..] = state {
-        words.copy_from_slice(&[
-            Location::to_word(Some(input.location)),
-            Location::to_word(Some(out.location)),
-            input.element_count().unwrap_or(0),
-        ]);
+        super::store(
+            words,
+            [
+                Location::to_word(Some(input.location)),
+                Location::to_word(Some(out.location)),
+                input.element_count().unwrap_or(0),
+            ],
+        );
     }
     Ok(())
 }

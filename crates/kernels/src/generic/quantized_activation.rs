@@ -19,12 +19,15 @@ pub(super) fn prepare<L: Lists>(
     require_element_by_element(&arguments.input, &arguments.out, argument::out)?;
     require_disjoint(&arguments.out, argument::out, &[Some(&arguments.lut)])?;
     if let [_, words @ ..] = state {
-        words.copy_from_slice(&[
-            Location::to_word(Some(arguments.input.location)),
-            Location::to_word(Some(arguments.out.location)),
-            Location::to_word(Some(arguments.lut.location)),
-            arguments.input.element_count().unwrap_or(0),
-        ]);
+        super::store(
+            words,
+            [
+                Location::to_word(Some(arguments.input.location)),
+                Location::to_word(Some(arguments.out.location)),
+                Location::to_word(Some(arguments.lut.location)),
+                arguments.input.element_count().unwrap_or(0),
+            ],
+        );
     }
     Ok(())
 }

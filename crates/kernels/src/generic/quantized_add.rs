@@ -37,28 +37,58 @@ pub(super) fn prepare<L: Lists>(
         let operands = [&arguments.lhs, &arguments.rhs, &arguments.out];
         broadcast::pack(&broadcast, operands, argument::out, words)?;
         let bytes = |numbers: [i32; 4]| u32::from_le_bytes(numbers.map(|number| number as u8));
-        numbers.copy_from_slice(&[
-            arguments.lhs_multiplier as u32,
-            arguments.rhs_multiplier as u32,
-            arguments.output_multiplier as u32,
-            bytes([
-                arguments.lhs_zero_point.0,
-                arguments.rhs_zero_point.0,
-                arguments.output_zero_point.0,
-                arguments.activation_min,
-            ]),
-            bytes([
-                arguments.lhs_shift,
-                arguments.rhs_shift,
-                arguments.output_shift,
-                arguments.activation_max,
-            ]),
-        ]);
+        super::store(
+            numbers,
+            [
+                arguments.lhs_multiplier as u32,
+                arguments.rhs_multiplier as u32,
+                arguments.output_multiplier as u32,
+                bytes([
+                    arguments.lhs_zero_point.0,
+                    arguments.rhs_zero_point.0,
+                    arguments.output_zero_point.0,
+                    arguments.activation_min,
+                ]),
+                bytes([
+                    arguments.lhs_shift,
+                    arguments.rhs_shift,
+                    arguments.output_shift,
+                    arguments.activation_max,
+                ]),
+            ],
+        );
     }
     Ok(())
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    execute_with(state, memory, |words, params, memory| {
+        let operands = broadcast::borrow(words, memory)?;
+        add_s8::<M>(&operands.broadcast, params, operands.lhs, operands.rhs, operands.out)
+    })
+}
+
+/// See [`super::form`].
+pub(super) const fn form(state: &[u32]) -> u16 {
+    broadcast::form(state)
+}
+
+pub(super) const fn narrowed<M: Micro>(forms: u16) -> Option<super::Execute> {
+    if forms == broadcast::FLAT { Some(execute_flat::<M>) } else { None }
+}
+
+fn execute_flat<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    execute_with(state, memory, |words, params, memory| {
+        broadcast::map_flat(words, memory, |run, out| M::add(params, run, out))
+    })
+}
+
+#[inline(always)]
+fn execute_with(
+    state: &[u32],
+    memory: &mut Memory<'_>,
+    add: impl FnOnce(&[u32; BINARY_WORDS], &AddParams, &mut Memory<'_>) -> Option<()>,
+) -> Option<()> {
     let (words, numbers) = state.split_first_chunk::<BINARY_WORDS>()?;
     let &[lhs_multiplier, rhs_multiplier, multiplier, points, shifts] = numbers else {
         return None;
@@ -78,6 +108,5 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
         factor: Requantize { multiplier: multiplier as i32, shift },
         activation: Activation { min, max },
     };
-    let operands = broadcast::borrow(words, memory)?;
-    add_s8::<M>(&operands.broadcast, &params, operands.lhs, operands.rhs, operands.out)
+    add(words, &params, memory)
 }

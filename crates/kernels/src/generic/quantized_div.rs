@@ -47,11 +47,14 @@ pub(super) fn prepare<L: Lists>(
         if arguments.out.dtype() == DType::I16 {
             words[0] |= IS_INT16;
         }
-        numbers.copy_from_slice(&[
-            arguments.params().scale.to_bits(),
-            halves(arguments.lhs_zero_point.0, arguments.rhs_zero_point.0),
-            arguments.output_zero_point.0 as u32,
-        ]);
+        super::store(
+            numbers,
+            [
+                arguments.params().scale.to_bits(),
+                halves(arguments.lhs_zero_point.0, arguments.rhs_zero_point.0),
+                arguments.output_zero_point.0 as u32,
+            ],
+        );
     }
     Ok(())
 }

@@ -36,6 +36,7 @@ pub(super) const LAYER_WORDS: usize = 9;
 /// [`cortado_contract::ops::quantized_linear::reference`] for its bits.
 ///
 /// `None` when a slice is shorter than the extents say; nothing useful is in `out` then.
+#[inline(always)]
 pub fn linear_s8<M: Micro>(
     shape: LinearShape,
     params: &LinearParams<'_>,
@@ -70,9 +71,10 @@ pub fn linear_s8<M: Micro>(
         if count >= 4 && !is_plain {
             layer.rows::<M>(input, first, count, out_features, out)?;
         } else {
-            for (row, out) in out.chunks_exact_mut(out_features).enumerate() {
+            // Not in chunks, which would cost a division.
+            for row in 0..rows {
                 let lhs = input.get(row.checked_mul(in_features)?..)?.get(..in_features)?;
-                let out = out.get_mut(first..)?.get_mut(..count)?;
+                let out = out.get_mut(row * out_features + first..)?.get_mut(..count)?;
                 match constants {
                     Some(constants) if count >= 4 => {
                         let sums = constants.get(first..)?.as_chunks::<4>().0;
@@ -235,9 +237,46 @@ pub(super) fn prepare<L: Lists>(
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    execute_form::<M, false>(state, memory)
+}
+
+/// A weight offset of 0, a constant term, four output features and more, and a short factor: what compilers write.
+const PLAIN: u16 = 1;
+/// Anything else.
+const OTHER: u16 = 2;
+
+/// See [`super::form`].
+pub(super) const fn form(state: &[u32]) -> u16 {
+    let [head, _, _, _, constants, features, _, offsets, _, multiplier] = state else {
+        return OTHER;
+    };
+    let is_plain = *constants != Location::to_word(None)
+        && *features >> 16 >= 4
+        && *offsets >> 16 == 0
+        && (*multiplier as i32) >= 1 << 30
+        && ((*head >> 8) as i8) < 0;
+    if is_plain { PLAIN } else { OTHER }
+}
+
+pub(super) const fn narrowed<M: Micro>(forms: u16) -> Option<super::Execute> {
+    if forms == PLAIN { Some(execute_form::<M, true>) } else { None }
+}
+
+/// What is plain is said again to the compiler, which leaves the rest of the kernel off.
+fn execute_form<M: Micro, const IS_PLAIN: bool>(
+    state: &[u32],
+    memory: &mut Memory<'_>,
+) -> Option<()> {
+    if IS_PLAIN && form(state) != PLAIN {
+        return None;
+    }
     let (words, [multiplier]) = state.split_first_chunk::<LAYER_WORDS>()? else { return None };
     execute_layer::<M>(words, memory, |_, _, shift| {
-        Some(Rescale::PerTensor(Requantize { multiplier: *multiplier as i32, shift }))
+        let factor = Requantize { multiplier: *multiplier as i32, shift };
+        if IS_PLAIN && !M::is_short(factor) {
+            return None;
+        }
+        Some(Rescale::PerTensor(factor))
     })
 }
 

@@ -37,11 +37,14 @@ pub(super) fn prepare<L: Lists>(
     if let Some((words, numbers)) = state.split_first_chunk_mut::<BINARY_WORDS>() {
         let operands = [&arguments.lhs, &arguments.rhs, &arguments.out];
         broadcast::pack(&broadcast, operands, argument::out, words)?;
-        numbers.copy_from_slice(&[
-            arguments.output_multiplier as u32,
-            halves(arguments.lhs_zero_point.0, arguments.rhs_zero_point.0),
-            halves(arguments.output_zero_point.0, arguments.output_shift),
-        ]);
+        super::store(
+            numbers,
+            [
+                arguments.output_multiplier as u32,
+                halves(arguments.lhs_zero_point.0, arguments.rhs_zero_point.0),
+                halves(arguments.output_zero_point.0, arguments.output_shift),
+            ],
+        );
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The micro-operations that kernels are built from.
 
 use crate::memory::Element;
-use crate::tile::{Depthwise, Quads, Row};
+use crate::tile::{Depthwise, Framed, Quads, Row};
 use cortado_contract::Isa;
 use cortado_contract::ops::quantized_activation::{ENTRIES, entry_of};
 use cortado_contract::ops::quantized_add::AddParams;
@@ -99,6 +99,16 @@ pub trait Micro: Copy + 'static {
     /// `None` when a slice is too short.
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
         tile.model(0, out)
+    }
+
+    /// Whether images that have a frame are computed by [`Self::depthwise_framed`] where they are small enough.
+    const FRAMES: bool = false;
+
+    /// Computes all channels of a small image in its frame, see [`Framed::model`].
+    ///
+    /// `None` when a slice is too short.
+    fn depthwise_framed(framed: &Framed<'_>, out: &mut [i8]) -> Option<()> {
+        framed.model(out)
     }
 
     /// Whether loops of this instruction set rescale by a factor as [`Requantize::apply`] does. What is not short is rare, and left to

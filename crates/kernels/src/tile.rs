@@ -152,6 +152,12 @@ pub struct Steps {
 }
 
 impl Steps {
+    /// The end of so many rows of so many columns, the rows `width` apart and the first one at `first`.
+    fn reach_in(self, width: usize, first: usize) -> Option<usize> {
+        let rows = self.rows.saturating_sub(1).checked_mul(width)?;
+        rows.checked_add(self.columns)?.checked_add(first)
+    }
+
     /// The distance from the first of `count` to the last.
     fn reach(self, count: Steps) -> Option<usize> {
         let rows = count.rows.checked_sub(1)?.checked_mul(self.rows)?;
@@ -200,19 +206,25 @@ const BLOCK: usize = 16;
 impl Depthwise<'_> {
     /// Whether the slices hold all windows, weights, constants and outputs.
     pub fn fits(&self, out: &[i8]) -> bool {
-        let holds = |reach: Option<usize>, length: usize| {
-            reach
-                .and_then(|reach| reach.checked_add(self.channels))
-                .is_some_and(|end| end <= length)
-        };
         let input = self.input_taps.reach(self.taps);
         let windows = self.input_steps.reach(self.windows);
-        holds(input.and_then(|taps| taps.checked_add(windows?)), self.input.len())
-            && holds(self.weight_taps.reach(self.taps), self.weights.len())
-            && holds(self.out_steps.reach(self.windows), out.len())
+        self.holds(input.and_then(|taps| taps.checked_add(windows?)), self.input.len())
+            && self.fits_besides_input(out)
+    }
+
+    /// Whether the slices hold all weights, constants and outputs.
+    fn fits_besides_input(&self, out: &[i8]) -> bool {
+        self.holds(self.weight_taps.reach(self.taps), self.weights.len())
+            && self.holds(self.out_steps.reach(self.windows), out.len())
             && self.bias.is_none_or(|bias| bias.len() >= self.channels)
             && self.multipliers.len() >= self.channels
             && self.shifts.len() >= self.channels
+    }
+
+    /// Whether so many elements hold all channels at this distance.
+    fn holds(&self, reach: Option<usize>, length: usize) -> bool {
+        let end = reach.and_then(|reach| reach.checked_add(self.channels));
+        end.is_some_and(|end| end <= length)
     }
 
     /// A channel's bias.
@@ -285,5 +297,96 @@ impl Depthwise<'_> {
             }
         }
         Some(sums)
+    }
+}
+
+/// The most pixels of an image in its frame of which four channels at a time are copied.
+pub const FRAME_PIXELS: usize = 128;
+
+/// Four channels of an image in its frame.
+pub type Frame = [[i8; 4]; FRAME_PIXELS];
+
+/// All channels of a small image, four at a time in a frame of its zero point as wide as the padding, so that all windows have all taps.
+#[derive(Clone, Copy, Debug)]
+pub struct Framed<'a> {
+    /// The input is the image without a frame; the distances between taps and between windows in the input are those in a frame of
+    /// four channels.
+    pub tile: Depthwise<'a>,
+    /// The extents of the image.
+    pub image: Steps,
+    /// The frame's pixel on which the image's first one lies.
+    pub first: usize,
+    /// The pixels of a row of the frame.
+    pub width: usize,
+}
+
+impl Framed<'_> {
+    /// Whether there are four channels and more, and the frame and the slices hold all windows, weights, constants and outputs.
+    pub fn fits(&self, out: &[i8]) -> bool {
+        let Depthwise { taps, windows, .. } = self.tile;
+        let frame = (self.tile.input_taps.reach(taps))
+            .zip(self.tile.input_steps.reach(windows))
+            .and_then(|(taps, windows)| taps.checked_add(windows)?.checked_add(4));
+        let image = self.image.rows.checked_mul(self.image.columns);
+        let image = image.and_then(|pixels| pixels.checked_mul(self.tile.channels));
+        self.tile.channels >= 4
+            && frame.is_some_and(|end| end <= 4 * FRAME_PIXELS)
+            && image.is_some_and(|count| count <= self.tile.input.len())
+            && self.image.reach_in(self.width, self.first).is_some_and(|end| end <= FRAME_PIXELS)
+            && self.tile.fits_besides_input(out)
+    }
+
+    /// A frame without its image.
+    pub fn empty(&self) -> Frame {
+        // Minus the input offset is a zero point, which `int8` holds.
+        [[self.tile.input_offset.wrapping_neg() as i8; 4]; FRAME_PIXELS]
+    }
+
+    /// Copies four channels into the frame.
+    ///
+    /// `None` when they do not lie in the image or the image does not lie in the frame.
+    #[inline(always)]
+    pub fn copy(&self, first: usize, frame: &mut Frame) -> Option<()> {
+        let channels = self.tile.channels;
+        let mut pixels = self.tile.input.get(first..)?.chunks(channels);
+        for row in 0..self.image.rows {
+            let frame = frame.get_mut(self.first + row * self.width..)?;
+            for frame in frame.get_mut(..self.image.columns)? {
+                *frame = *pixels.next()?.first_chunk()?;
+            }
+        }
+        Some(())
+    }
+
+    /// Computes all windows.
+    ///
+    /// `None` when a slice is too short.
+    #[inline(never)]
+    pub fn model(&self, out: &mut [i8]) -> Option<()> {
+        if !self.fits(out) {
+            return None;
+        }
+        let tile = &self.tile;
+        let mut frame = self.empty();
+        let mut first = 0;
+        while first < tile.channels {
+            first = first.min(tile.channels - 4);
+            self.copy(first, &mut frame)?;
+            let four = Depthwise {
+                input: frame.as_flattened(),
+                weights: tile.weights.get(first..)?,
+                channels: 4,
+                bias: match tile.bias {
+                    Some(bias) => Some(bias.get(first..)?),
+                    None => None,
+                },
+                multipliers: tile.multipliers.get(first..)?,
+                shifts: tile.shifts.get(first..)?,
+                ..*tile
+            };
+            four.model(0, out.get_mut(first..)?)?;
+            first += 4;
+        }
+        Some(())
     }
 }

@@ -2,7 +2,8 @@
 
 use super::quads;
 use crate::micro::Micro;
-use crate::tile::{Depthwise, Steps};
+use crate::tile::{Depthwise, Framed, Steps};
+use core::mem::MaybeUninit;
 use cortado_contract::quant::Requantize;
 
 /// The most taps that the copies have room for.
@@ -30,8 +31,45 @@ pub(super) struct Channels<W> {
     pub(super) input_row: usize,
     pub(super) out_row: usize,
     pub(super) columns_left: usize,
-    pub(super) places: [usize; TAPS_MAX],
-    pub(super) weights: [W; TAPS_MAX],
+    pub(super) places: [MaybeUninit<usize>; TAPS_MAX],
+    pub(super) weights: [MaybeUninit<W>; TAPS_MAX],
+}
+
+/// Computes all channels of an image in its frame, of which four channels at a time are copied.
+///
+/// # Safety
+/// As [`compute`].
+pub(super) unsafe fn compute_framed<M: Micro, W: Copy>(
+    framed: &Framed<'_>,
+    out: &mut [i8],
+    spread: impl Fn(&[i8; 4]) -> W,
+    sum: impl Fn(&[W]) -> [i32; 4],
+    run: unsafe extern "C" fn(&mut Channels<W>),
+) -> Option<()> {
+    let tile = &framed.tile;
+    if tile.taps.rows * tile.taps.columns > TAPS_MAX || !tile.are_short {
+        return framed.model(out);
+    }
+    if !framed.fits(out) {
+        return None;
+    }
+    let mut frame = framed.empty();
+    let copy = |first: usize| {
+        let mut source = tile.input.as_ptr().wrapping_add(first);
+        let mut out = frame.as_mut_ptr().wrapping_add(framed.first);
+        for _ in 0..framed.image.rows {
+            for _ in 0..framed.image.columns {
+                // SAFETY: `fits` holds that the input has all channels of so many pixels, and that these lie in the frame.
+                unsafe { out.write(source.cast::<[i8; 4]>().read()) };
+                source = source.wrapping_add(tile.channels);
+                out = out.wrapping_add(1);
+            }
+            out = out.wrapping_add(framed.width).wrapping_sub(framed.image.columns);
+        }
+        Some(frame.as_ptr().cast())
+    };
+    // SAFETY: the caller's promise; `fits` holds that all windows lie in the frame.
+    unsafe { compute_quads::<M, W>(tile, out, copy, spread, sum, run) }
 }
 
 /// Computes all channels of a rectangle of windows.
@@ -41,21 +79,40 @@ pub(super) struct Channels<W> {
 ///
 /// # Safety
 /// `run` reads four elements of the input at each tap of each window, and writes as many for each window.
-pub(super) unsafe fn compute<M: Micro, W: Copy + Default>(
+pub(super) unsafe fn compute<M: Micro, W: Copy>(
     tile: &Depthwise<'_>,
     out: &mut [i8],
     spread: impl Fn(&[i8; 4]) -> W,
     sum: impl Fn(&[W]) -> [i32; 4],
     run: unsafe extern "C" fn(&mut Channels<W>),
 ) -> Option<()> {
-    let taps = tile.taps.rows * tile.taps.columns;
-    if taps > TAPS_MAX || tile.channels < 4 {
+    if tile.taps.rows * tile.taps.columns > TAPS_MAX || tile.channels < 4 {
         return tile.model(0, out);
     }
     if !tile.fits(out) {
         return None;
     }
-    let Depthwise { windows, input_steps, out_steps, .. } = *tile;
+    let input = |first: usize| Some(tile.input.as_ptr().wrapping_add(first));
+    // SAFETY: the caller's promise; `fits` holds that all windows lie in the input.
+    unsafe { compute_quads::<M, W>(tile, out, input, spread, sum, run) }
+}
+
+/// Computes four channels after the other; `input` gives the first window's first tap of those from a channel on.
+///
+/// # Safety
+/// As [`compute`], for at least four channels and at most [`TAPS_MAX`] taps; constants, weights and outputs are those of the tile, and at
+/// `input` there are four elements at each tap of each window.
+#[inline(always)]
+unsafe fn compute_quads<M: Micro, W: Copy>(
+    tile: &Depthwise<'_>,
+    out: &mut [i8],
+    mut input: impl FnMut(usize) -> Option<*const i8>,
+    spread: impl Fn(&[i8; 4]) -> W,
+    sum: impl Fn(&[W]) -> [i32; 4],
+    run: unsafe extern "C" fn(&mut Channels<W>),
+) -> Option<()> {
+    let Depthwise { windows, input_steps, out_steps, taps: Steps { rows, columns }, .. } = *tile;
+    let taps = rows * columns;
     let mut state = Channels {
         whole: [0; 4],
         multipliers: [0; 4],
@@ -71,21 +128,21 @@ pub(super) unsafe fn compute<M: Micro, W: Copy + Default>(
         input_row: input_steps.rows.wrapping_sub(windows.columns * input_steps.columns),
         out_row: out_steps.rows.wrapping_sub(windows.columns * out_steps.columns),
         columns_left: 0,
-        places: [0; TAPS_MAX],
-        weights: [W::default(); TAPS_MAX],
+        places: [const { MaybeUninit::uninit() }; TAPS_MAX],
+        weights: [const { MaybeUninit::uninit() }; TAPS_MAX],
     };
-    let mut sources = [0; TAPS_MAX];
-    let places =
-        (0..tile.taps.rows).flat_map(|row| (0..tile.taps.columns).map(move |column| (row, column)));
-    for ((row, column), (place, source)) in places.zip(state.places.iter_mut().zip(&mut sources)) {
-        let at = |steps: Steps| row * steps.rows + column * steps.columns;
-        (*place, *source) = (at(tile.input_taps), at(tile.weight_taps));
+    let mut places = state.places.iter_mut();
+    for row in 0..rows {
+        let mut place = row * tile.input_taps.rows;
+        for places in places.by_ref().take(columns) {
+            places.write(place);
+            place += tile.input_taps.columns;
+        }
     }
     let mut first = 0;
     while first < tile.channels {
         first = first.min(tile.channels - 4);
-        // SAFETY: `fits` holds that there are constants of all channels, four of which are from `first` on, and so many weights
-        // at each tap.
+        // SAFETY: there are constants of all channels, four of which are from `first` on.
         let (bias, multipliers, shifts) = unsafe {
             (
                 tile.bias.map_or([0; 4], |bias| four(bias, first)),
@@ -101,20 +158,27 @@ pub(super) unsafe fn compute<M: Micro, W: Copy + Default>(
             first += 4;
             continue;
         }
-        for (copy, source) in state.weights.iter_mut().zip(&sources).take(taps) {
-            // SAFETY: as above.
-            *copy = spread(&unsafe { four(tile.weights, first + source) });
+        let mut weights = state.weights.iter_mut();
+        for row in 0..rows {
+            let mut source = first + row * tile.weight_taps.rows;
+            for weights in weights.by_ref().take(columns) {
+                // SAFETY: there are weights of all channels at each tap.
+                weights.write(spread(&unsafe { four(tile.weights, source) }));
+                source += tile.weight_taps.columns;
+            }
         }
-        let sums = sum(state.weights.get(..taps)?);
-        for ((whole, bias), sum) in state.whole.iter_mut().zip(bias).zip(sums) {
+        // SAFETY: as many were written.
+        let weights =
+            unsafe { core::slice::from_raw_parts(state.weights.as_ptr().cast::<W>(), taps) };
+        for ((whole, bias), sum) in state.whole.iter_mut().zip(bias).zip(sum(weights)) {
             *whole = bias.wrapping_add(tile.input_offset.wrapping_mul(sum));
         }
         (state.multipliers, state.shifts) = quads::prepared(&multipliers, &shifts);
         state.rows = windows.rows;
-        state.input = tile.input.as_ptr().wrapping_add(first);
+        state.input = input(first)?;
         state.out = out.as_mut_ptr().wrapping_add(first);
-        // SAFETY: `fits` holds that four channels from `first` on lie in the input at each tap of each window, and in the output for
-        // each window; steps and places are those of the tile.
+        // SAFETY: four channels lie at `input` at each tap of each window, and in the output for each window; steps and places are those
+        // of the tile. The caller's promise.
         unsafe { run(&mut state) };
         first += 4;
     }

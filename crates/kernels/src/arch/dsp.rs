@@ -11,7 +11,7 @@ use super::channels;
 #[cfg(cortado_isa = "dsp")]
 use super::rows;
 use crate::micro::{Integer, Micro, Window, cut_rows};
-use crate::tile::{Depthwise, Quads, Row};
+use crate::tile::{Depthwise, Framed, Quads, Row};
 use cortado_contract::Isa;
 use cortado_contract::quant::{Activation, ZeroPoint};
 
@@ -89,27 +89,28 @@ impl Micro for Dsp {
         Some(())
     }
 
+    const FRAMES: bool = true;
+
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "dsp")]
-        {
-            let spread = |weights: &[i8; 4]| {
-                let weights = word(weights);
-                [sxtb16(weights), sxtb16_ror8(weights)]
-            };
-            let sum = |weights: &[[u32; 2]]| {
-                // At most 32 bytes in each half.
-                let pairs = weights.iter().fold([0; 2], |sums, weights| {
-                    [sadd16(sums[0], weights[0]), sadd16(sums[1], weights[1])]
-                });
-                let low = |pair: u32| i32::from(pair as i16);
-                let high = |pair: u32| pair as i32 >> 16;
-                [low(pairs[0]), low(pairs[1]), high(pairs[0]), high(pairs[1])]
-            };
-            // SAFETY: the loop reads and writes four elements per tap and window as the tile has them.
-            unsafe { channels::compute::<Self, _>(tile, out, spread, sum, depthwise::multiply) }
+        // SAFETY: the loop reads and writes four elements per tap and window as the tile has them.
+        unsafe {
+            let (spread, sum) = (depthwise::spread, depthwise::sum);
+            channels::compute::<Self, _>(tile, out, spread, sum, depthwise::multiply)
         }
         #[cfg(not(cortado_isa = "dsp"))]
         tile.model(0, out)
+    }
+
+    fn depthwise_framed(framed: &Framed<'_>, out: &mut [i8]) -> Option<()> {
+        #[cfg(cortado_isa = "dsp")]
+        // SAFETY: as above.
+        unsafe {
+            let (spread, sum) = (depthwise::spread, depthwise::sum);
+            channels::compute_framed::<Self, _>(framed, out, spread, sum, depthwise::multiply)
+        }
+        #[cfg(not(cortado_isa = "dsp"))]
+        framed.model(out)
     }
 
     #[inline(always)]

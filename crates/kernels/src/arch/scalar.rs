@@ -7,7 +7,7 @@ use super::channels;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
 use super::rows;
 use crate::micro::{Integer, Micro, cut_rows};
-use crate::tile::{Depthwise, Quads, Row};
+use crate::tile::{Depthwise, Framed, Quads, Row};
 use cortado_contract::Isa;
 use cortado_contract::quant::{Activation, ZeroPoint};
 
@@ -73,26 +73,26 @@ impl Micro for Scalar {
         super::copy::copy_rows(source, out, rows, length)
     }
 
+    const FRAMES: bool = true;
+
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "scalar")]
-        {
-            #[cfg(cortado_thumb = "2")]
-            use depthwise::multiply;
-            #[cfg(cortado_thumb = "1")]
-            use thumb1::multiply_channels as multiply;
-            let spread = |weights: &[i8; 4]| weights.map(i32::from);
-            let sum = |weights: &[[i32; 4]]| {
-                let mut sums = [0i32; 4];
-                for weights in weights {
-                    sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += *weight);
-                }
-                sums
-            };
-            // SAFETY: the loop reads and writes four elements per tap and window as the tile has them.
-            unsafe { channels::compute::<Self, _>(tile, out, spread, sum, multiply) }
+        // SAFETY: the loop reads and writes four elements per tap and window as the tile has them.
+        unsafe {
+            channels::compute::<Self, _>(tile, out, spread, sum, multiply_channels)
         }
         #[cfg(not(cortado_isa = "scalar"))]
         tile.model(0, out)
+    }
+
+    fn depthwise_framed(framed: &Framed<'_>, out: &mut [i8]) -> Option<()> {
+        #[cfg(cortado_isa = "scalar")]
+        // SAFETY: as above.
+        unsafe {
+            channels::compute_framed::<Self, _>(framed, out, spread, sum, multiply_channels)
+        }
+        #[cfg(not(cortado_isa = "scalar"))]
+        framed.model(out)
     }
 
     #[cfg(not(cortado_thumb = "1"))]
@@ -143,3 +143,26 @@ mod row;
 mod thumb1;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
 mod windows;
+
+#[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+use depthwise::multiply as multiply_channels;
+#[cfg(all(cortado_isa = "scalar", cortado_thumb = "1"))]
+use thumb1::multiply_channels;
+
+/// Widens the weights of four channels.
+#[cfg(cortado_isa = "scalar")]
+#[inline(always)]
+fn spread(weights: &[i8; 4]) -> [i32; 4] {
+    weights.map(i32::from)
+}
+
+/// Adds up widened weights.
+#[cfg(cortado_isa = "scalar")]
+#[inline(always)]
+fn sum(weights: &[[i32; 4]]) -> [i32; 4] {
+    let mut sums = [0i32; 4];
+    for weights in weights {
+        sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += *weight);
+    }
+    sums
+}

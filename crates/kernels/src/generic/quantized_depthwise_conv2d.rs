@@ -11,6 +11,8 @@
 //!    one, no loop has a condition.
 //! 2. A block's constants stay in registers or close by. Channels lie next to each other in memory, in the input as in the weights.
 //!
+//! Some instruction sets compute a small image from a copy in a frame of its zero point, four channels at a time: one rectangle.
+//!
 //! A single input channel is convolved as any image, with the weights turned around. Where several input channels feed several output
 //! channels each, four of them are done at a time.
 
@@ -20,7 +22,7 @@ use super::taps::Taps;
 use crate::memory::Memory;
 use crate::micro::{Micro, Window};
 use crate::operand::{Lists, Loaded};
-use crate::tile::{Depthwise, Steps};
+use crate::tile::{Depthwise, FRAME_PIXELS, Framed, Steps};
 use cortado_contract::Isa;
 use cortado_contract::ops::QuantizedDepthwiseConv2d;
 use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape};
@@ -87,7 +89,7 @@ struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// Computes all channels, each from the one of the same number, by rectangles of windows with the same taps.
+    /// Computes all channels, each from the one of the same number, in a frame or by rectangles of windows with the same taps.
     #[inline(never)]
     fn convolve_alike<M: Micro>(&self, out: &mut [i8]) -> Option<()> {
         let ConvShape { output, .. } = *self.shape;
@@ -99,6 +101,12 @@ impl Image<'_> {
             && factors.all(|(multiplier, shift)| {
                 M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
             });
+        if M::FRAMES
+            && let Some(framed) = self.framed(are_short)
+        {
+            let image = self.batch.checked_mul(output.area() * self.shape.out_channels)?;
+            return M::depthwise_framed(&framed, out.get_mut(image..)?);
+        }
         let mut row = 0;
         while row < output.height {
             let (row_taps, row_count) = rows.alike(row, output.height);
@@ -113,6 +121,46 @@ impl Image<'_> {
             row += row_count;
         }
         Some(())
+    }
+
+    /// The image in its frame, if it has one and is small enough.
+    fn framed(&self, are_short: bool) -> Option<Framed<'_>> {
+        let ConvShape { input, output, kernel, stride, padding, dilation, in_channels, .. } =
+            *self.shape;
+        let (rows, columns) = axes(self.shape);
+        let height = rows.framed(output.height)?;
+        let width = columns.framed(output.width)?;
+        let is_small = height.checked_mul(width)? <= FRAME_PIXELS && in_channels >= 4;
+        if !is_small || (height, width) == (input.height, input.width) {
+            return None;
+        }
+        let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
+        let steps = |rows: usize, columns: usize, width: usize, channels: usize| Steps {
+            rows: rows * width * channels,
+            columns: columns * channels,
+        };
+        Some(Framed {
+            tile: Depthwise {
+                input: self.input.get(self.batch * input.area() * in_channels..)?,
+                weights: self.weights,
+                channels: in_channels,
+                taps: Steps { rows: kernel.height, columns: kernel.width },
+                input_taps: steps(dilation.height, dilation.width, width, 4),
+                weight_taps: steps(1, 1, kernel.width, in_channels),
+                windows: Steps { rows: output.height, columns: output.width },
+                input_steps: steps(stride.height, stride.width, width, 4),
+                out_steps: steps(1, 1, output.width, in_channels),
+                bias: self.params.bias,
+                multipliers,
+                shifts,
+                are_short,
+                input_offset: self.params.input_offset.0,
+                output_offset: self.params.output_offset.0,
+            },
+            image: Steps { rows: input.height, columns: input.width },
+            first: padding.height * width + padding.width,
+            width,
+        })
     }
 
     /// Computes `count` windows from a position on, all with the same taps.

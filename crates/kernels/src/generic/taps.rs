@@ -39,6 +39,14 @@ impl Axis {
         Taps { tap, tap_step: 1, position, position_step: self.dilation, count }
     }
 
+    /// What the windows of so many output positions, one at least, and the input with the padding before it reach.
+    pub(super) fn framed(&self, outputs: usize) -> Option<usize> {
+        let windows = outputs.checked_sub(1)?.checked_mul(self.stride)?;
+        let taps = self.kernel.checked_sub(1)?.checked_mul(self.dilation)?;
+        let reach = windows.checked_add(taps)?.checked_add(1)?;
+        Some(reach.max(self.input.checked_add(self.padding)?))
+    }
+
     /// The taps at an output position, and the number of positions from there on, up to `end`, that have the same ones on the input.
     pub(super) fn alike(&self, output: usize, end: usize) -> (Taps, usize) {
         let first = self.taps(output);

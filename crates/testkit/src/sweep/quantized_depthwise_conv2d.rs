@@ -19,13 +19,18 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
     sweep_wide(workspace, suite, operator, Kind::Depthwise, depthwise_conv_s16, reference_s16);
 }
 
-/// Channels around fours and sixteens, with frames on all sides; more taps than the loops' copies hold; and a single input channel that
+/// Channels around fours and sixteens, with frames on all sides, as small and too large for a copy in its frame; more taps than the loops' copies hold; and a single input channel that
 /// feeds few, many and too many output channels for one buffer of turned weights.
 fn edges() -> impl Iterator<Item = Edge> {
     const CHANNELS: &[usize] = &[3, 4, 5, 7, 8, 15, 16, 17, 19, 31, 32, 33, 47];
     let framed = CHANNELS.iter().flat_map(|channels| {
         let edge = |stride| Edge((5, 4), *channels, (3, 3), *channels, stride, 1);
         [edge(1), edge(2)]
+    });
+    const FEW: &[usize] = &[3, 4, 5, 8, 13];
+    let large = FEW.iter().flat_map(|channels| {
+        let edge = |rows, stride| Edge((rows, 14), *channels, (3, 3), *channels, stride, 1);
+        [edge(6, 1), edge(7, 1), edge(10, 2)]
     });
     let others = [
         Edge((6, 7), 8, (5, 7), 8, 1, 2),
@@ -37,5 +42,5 @@ fn edges() -> impl Iterator<Item = Edge> {
         Edge((12, 6), 1, (10, 4), 30, 2, 1),
         Edge((18, 18), 1, (17, 16), 4, 1, 0),
     ];
-    framed.chain(others)
+    framed.chain(large).chain(others)
 }

@@ -1,6 +1,25 @@
 //! Four channels of a window at a time: weights are widened once for all windows, inputs as they are read.
 
 use super::super::channels::Channels;
+use super::{sadd16, sxtb16, sxtb16_ror8, word};
+
+/// Widens the weights of four channels.
+#[inline(always)]
+pub(super) fn spread(weights: &[i8; 4]) -> [u32; 2] {
+    let weights = word(weights);
+    [sxtb16(weights), sxtb16_ror8(weights)]
+}
+
+/// Adds up widened weights: of at most 32 taps, whose sums fit halves.
+#[inline(always)]
+pub(super) fn sum(weights: &[[u32; 2]]) -> [i32; 4] {
+    let pairs = weights
+        .iter()
+        .fold([0; 2], |sums, weights| [sadd16(sums[0], weights[0]), sadd16(sums[1], weights[1])]);
+    let low = |pair: u32| i32::from(pair as i16);
+    let high = |pair: u32| pair as i32 >> 16;
+    [low(pairs[0]), low(pairs[1]), high(pairs[0]), high(pairs[1])]
+}
 
 /// Computes four channels of a rectangle of windows; weights are the even channels' in one word and the odd ones' in the other.
 #[unsafe(naked)]

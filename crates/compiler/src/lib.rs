@@ -12,7 +12,8 @@
 //! | emit | [`mod@emit`] | all of it | bytes of a `.pte` |
 //! | link | [`mod@link`] | bytes of a `.pte` | [`link::Linked`], loaded ahead of time |
 //!
-//! [`mod@finish`] is plan and emit in one. The other way, [`mod@lift`] reads any `.pte` back as a lowered program, and
+//! [`mod@export`] writes a graph as a `.pt2` again. [`mod@finish`] is plan and emit in one. The other way, [`mod@lift`] reads any
+//! `.pte` back as a lowered program, and
 //! [`mod@retarget`] turns one for one instruction set into one for another.
 //!
 //! The target is a value, handed from stage to stage.
@@ -25,6 +26,7 @@ pub mod build;
 pub mod dump;
 pub mod emit;
 pub mod error;
+pub mod export;
 pub mod finish;
 pub mod from_export;
 pub mod functions;

@@ -9,8 +9,13 @@ use cortado_npz::Array;
 use std::cmp::Reverse;
 
 impl ScalarType {
-    pub(super) fn from_code(code: i64) -> Self {
+    pub(crate) fn from_code(code: i64) -> Self {
         ScalarType(code)
+    }
+
+    /// The number by which exported programs name the type.
+    pub(crate) fn code(self) -> i64 {
+        self.0
     }
 
     /// The type as Cortado knows it, `None` for those that it does not handle.

@@ -200,6 +200,10 @@ impl Maker<'_, '_> {
         let mut left = 300;
         (0..rank)
             .map(|_| {
+                // Tensors without elements are sound as well.
+                if self.choices.once_in(60) {
+                    return 0;
+                }
                 let extent = self.extent(left.clamp(1, 40));
                 left /= extent as i32;
                 extent
@@ -281,7 +285,8 @@ impl Maker<'_, '_> {
     }
 
     fn linear(&mut self, per_channel: bool) -> Operator<LoweredDomain> {
-        let (in_features, out_features) = (self.extent(200), self.extent(40));
+        let in_features = if self.choices.once_in(30) { 0 } else { self.extent(200) };
+        let out_features = if self.choices.once_in(30) { 0 } else { self.extent(40) };
         let leading = if self.choices.once_in(3) { self.shape(0, 2) } else { vec![1] };
         let leading: Vec<u32> = leading.into_iter().map(|extent| extent.min(4)).collect();
         let shape = |last: u32| leading.iter().copied().chain([last]).collect::<Vec<_>>();
@@ -332,7 +337,7 @@ impl Maker<'_, '_> {
 
     fn convolution(&mut self, kind: OperatorKind) -> Operator<LoweredDomain> {
         let axes = [self.window(kind), self.window(kind)];
-        let batches = self.choices.between(1, 2) as u32;
+        let batches = if self.choices.once_in(30) { 0 } else { self.choices.between(1, 2) as u32 };
         let in_channels = self.extent(20);
         let (out_channels, group_channels) = match kind {
             OperatorKind::QuantizedDepthwiseConv2d => {
@@ -445,12 +450,14 @@ impl Maker<'_, '_> {
 
     /// Rows or columns of a convolution.
     fn window(&mut self, kind: OperatorKind) -> Window {
+        // A kernel without taps leaves the bias of its layer.
+        let is_empty = self.choices.once_in(30);
         let mut number = |min, max| self.choices.between(min, max) as u32;
-        let (input, kernel) = (number(1, 7), number(1, 4));
+        let (input, kernel) = (number(1, 7), if is_empty { 0 } else { number(1, 4) });
         let (stride, padding) = (number(1, 3), number(0, 3));
         let dilation = number(0, 5).saturating_sub(2).max(1);
         let added = number(0, 1);
-        let reach = dilation * (kernel - 1);
+        let reach = dilation * kernel.saturating_sub(1);
         let out = match kind {
             OperatorKind::QuantizedTransposeConv2d => {
                 ((input - 1) * stride + reach + 1 + added).saturating_sub(2 * padding)
@@ -763,7 +770,7 @@ impl Maker<'_, '_> {
                 let dim = signed(self.choices, rank.max(1));
                 let at = if dim < 0 { dim + rank as i64 } else { dim } as usize;
                 let extent = shape.get(at).copied().unwrap_or(1) as i32;
-                let start = self.choices.between(0, extent - 1);
+                let start = self.choices.between(0, (extent - 1).max(0));
                 let end = self.choices.between(start, extent);
                 let step = self.choices.between(1, 3);
                 let mut shape = shape.clone();
@@ -786,7 +793,7 @@ impl Maker<'_, '_> {
                 let at = if dim < 0 { dim + rank as i64 } else { dim } as usize;
                 let mut kept = shape.clone();
                 let extent = if at < rank { kept.remove(at) } else { 1 };
-                let index = signed(self.choices, extent as usize);
+                let index = signed(self.choices, (extent as usize).max(1));
                 let order = self.order(kept.len());
                 let out = self.out(dtype, &kept, &order);
                 Operator::SelectCopy(ops::SelectCopy { input, dim, index, out })

@@ -109,14 +109,18 @@ pub fn answers(bytes: &[u8]) -> Option<Vec<Vec<Vec<u8>>>> {
 
 /// Bytes for every input of a program, always the same.
 pub fn inputs(lifted: &Lifted) -> Vec<Vec<u8>> {
+    let program = &lifted.program;
+    inputs_of(program.inputs.iter().map(|id| program.buffer(*id).size_bytes() as usize))
+}
+
+/// Bytes for inputs of these sizes, always the same.
+pub fn inputs_of(sizes: impl Iterator<Item = usize>) -> Vec<Vec<u8>> {
     let mut state = 0x2545_f491u32;
     let mut byte = move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as u8
     };
-    let program = &lifted.program;
-    let size = |id: &cortado_compiler::lowered::BufferId| program.buffer(*id).size_bytes();
-    program.inputs.iter().map(|id| (0..size(id)).map(|_| byte()).collect()).collect()
+    sizes.map(|size| (0..size).map(|_| byte()).collect()).collect()
 }
 
 /// The outputs of a program that loads.

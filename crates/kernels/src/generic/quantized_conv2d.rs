@@ -322,7 +322,8 @@ impl<'a> Gathering<'a> {
         // Minus the input offset is a zero point, which `int8` holds.
         let zero_point = params.input_offset.0.wrapping_neg() as i8;
         let row_step = shape.input.width * shape.in_channels;
-        for window in buffer.get_mut(..pixels * depth)?.chunks_exact_mut(depth) {
+        // Windows without taps hold nothing to gather.
+        for window in buffer.get_mut(..pixels * depth)?.chunks_exact_mut(depth.max(1)) {
             let (row, column) = (self.row_taps, self.columns.taps(self.column));
             if row.count < shape.kernel.height || column.count < shape.kernel.width {
                 window.fill(zero_point);

@@ -105,21 +105,20 @@ impl<'m, const BANKS: usize> Method<'m, BANKS> {
     /// Copies an input in, in the order of its elements in memory.
     ///
     /// # Errors
-    /// See [`TensorError`]; the input is not changed then.
+    /// See [`TensorError`]; neither the input nor the outputs are changed then.
     pub fn set_input<T: TensorElement>(
         &mut self,
         index: usize,
         values: &[T],
     ) -> Result<(), TensorError> {
-        self.input_mut::<T>(index).and_then(|input| {
-            if input.len() == values.len() {
-                input.copy_from_slice(values);
-                Ok(())
-            } else {
-                Err(TensorError::Length { needed: input.len() as u32, given: values.len() as u32 })
-            }
-        })?;
-        self.missing_inputs &= !(1 << index);
+        let record = self.input_of(index, T::DTYPE)?;
+        let input = cast_mut(self.memory_of(&record)?).ok_or(TensorError::Index)?;
+        if input.len() != values.len() {
+            let (needed, given) = (input.len() as u32, values.len() as u32);
+            return Err(TensorError::Length { needed, given });
+        }
+        input.copy_from_slice(values);
+        self.count_as_set(index);
         Ok(())
     }
 
@@ -128,17 +127,16 @@ impl<'m, const BANKS: usize> Method<'m, BANKS> {
     /// # Errors
     /// See [`TensorError`].
     pub fn fill_input<T: TensorElement>(&mut self, index: usize) -> Result<&mut [T], TensorError> {
-        let input = self.input(index)?;
-        if input.is(T::DTYPE) {
-            self.missing_inputs &= !(1 << index);
-        }
-        self.input_mut(index)
+        let record = self.input_of(index, T::DTYPE)?;
+        self.bank(&record)?;
+        self.count_as_set(index);
+        cast_mut(self.memory_of(&record)?).ok_or(TensorError::Index)
     }
 
     /// Copies an input's bytes in, in the order of its elements in memory, whatever its element type.
     ///
     /// # Errors
-    /// See [`TensorError`], with lengths in bytes; the input is not changed then.
+    /// See [`TensorError`], with lengths in bytes; neither the input nor the outputs are changed then.
     pub fn set_input_bytes(&mut self, index: usize, bytes: &[u8]) -> Result<(), TensorError> {
         let record = self.input(index)?;
         let input = self.memory_of(&record)?;
@@ -149,7 +147,7 @@ impl<'m, const BANKS: usize> Method<'m, BANKS> {
             });
         }
         input.copy_from_slice(bytes);
-        self.missing_inputs &= !(1 << index);
+        self.count_as_set(index);
         Ok(())
     }
 
@@ -159,7 +157,8 @@ impl<'m, const BANKS: usize> Method<'m, BANKS> {
     /// [`TensorError::Index`].
     pub fn fill_input_bytes(&mut self, index: usize) -> Result<&mut [u8], TensorError> {
         let record = self.input(index)?;
-        self.missing_inputs &= !(1 << index);
+        self.bank(&record)?;
+        self.count_as_set(index);
         self.memory_of(&record)
     }
 
@@ -175,18 +174,22 @@ impl<'m, const BANKS: usize> Method<'m, BANKS> {
         self.head().info(&record).ok_or(TensorError::Index)
     }
 
-    fn input_mut<T: TensorElement>(&mut self, index: usize) -> Result<&mut [T], TensorError> {
+    /// An input of this element type.
+    fn input_of(&self, index: usize, dtype: DType) -> Result<Record, TensorError> {
         let record = self.input(index)?;
-        if !record.is(T::DTYPE) {
-            return Err(TensorError::DType);
-        }
-        self.memory_of(&record).and_then(|bytes| cast_mut(bytes).ok_or(TensorError::Index))
+        if record.is(dtype) { Ok(record) } else { Err(TensorError::DType) }
     }
 
-    /// An input's memory; outputs may lie in the same place, so they are gone once it is handed out.
+    /// Counts an input as set. Outputs may lie in its memory, so they are gone once it is changed.
+    fn count_as_set(&mut self, index: usize) {
+        // There are at most 32 inputs.
+        self.missing_inputs &= !1u32.wrapping_shl(index as u32);
+        self.has_outputs = false;
+    }
+
+    /// An input's memory.
     fn memory_of(&mut self, record: &Record) -> Result<&mut [u8], TensorError> {
         let bank = self.bank(record)?;
-        self.has_outputs = false;
         let bytes = self.banks.0.get_mut(bank).and_then(|bank| bank.get_mut(record.span()));
         bytes.ok_or(TensorError::Index)
     }

@@ -1,10 +1,11 @@
 //! The command line.
 
 use crate::failure::Failure;
+use crate::suggest::nearest;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cortado_compiler::plan::{BANK_BYTES_MAX, BANKS_MAX, Bank, PlanOptions};
-use cortado_contract::{Cpu, Target};
+use cortado_contract::{Cpu, Isa, Target};
 use std::path::PathBuf;
 
 const STYLES: Styles = Styles::styled()
@@ -21,9 +22,13 @@ const STYLES: Styles = Styles::styled()
   cortado run model.pte --inputs samples.npz --outputs results.npz
   cortado check model.pte --target cortex-m4
   cortado retarget model.pte --target cortex-m4 -o model-m4.pte
+  cortado report model.pte -o report.html
 
 Exit codes: 0 done, 1 the request cannot be met, 2 usage.")]
 pub(crate) struct Arguments {
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -44,6 +49,10 @@ pub(crate) enum Command {
     Report(ReportArguments),
     /// Print any stage of a compilation
     Dump(DumpArguments),
+    /// Print completions for a shell
+    Completions(CompletionsArguments),
+    /// Write man pages
+    Man(ManArguments),
 }
 
 /// The target, as two options.
@@ -63,7 +72,15 @@ impl TargetArguments {
         let Some(cpu) = &self.cpu else { return Ok(None) };
         let cpu = parse_cpu(cpu)?;
         let isa = match &self.isa {
-            Some(isa) => isa.parse().map_err(|error| Failure::new(format!("`{isa}`: {error}")))?,
+            Some(isa) => isa.parse().map_err(|error| {
+                let names = Isa::ALL.into_iter().map(Isa::name).chain(["helium", "thumb"]);
+                let meant = nearest(isa, names).map(|name| match name {
+                    "helium" => "mve",
+                    "thumb" => "scalar",
+                    name => name,
+                });
+                Failure::new(format!("`{isa}`: {error}")).did_you_mean(meant)
+            })?,
             None => cpu.default_isa(),
         };
         Target::with_isa(cpu, isa).map(Some).map_err(Failure::new)
@@ -158,7 +175,11 @@ impl MemoryArguments {
 
 /// `NAME=BYTES`, where the bytes may be in binary thousands: `K`, `M`.
 fn parse_bank(text: &str) -> Result<Bank, String> {
-    let (name, size) = text.split_once('=').ok_or("a bank is NAME=BYTES, such as sram=512K")?;
+    let (name, size) = text.split_once('=').ok_or_else(|| {
+        let parts = text.split_once([':', '@', ' ']).filter(|(name, _)| !name.is_empty());
+        let meant = parts.map(|(name, size)| format!("; did you mean `{name}={size}`?"));
+        format!("a bank is NAME=BYTES, such as sram=512K{}", meant.unwrap_or_default())
+    })?;
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
     if name.is_empty() || !name.chars().all(is_name) {
         return Err(format!("`{name}` is no name: letters, digits, `_` and `-`"));
@@ -169,6 +190,9 @@ fn parse_bank(text: &str) -> Result<Bank, String> {
         "" | "b" => Some(1u64),
         "k" | "kb" | "kib" => Some(1 << 10),
         "m" | "mb" | "mib" => Some(1 << 20),
+        "g" | "gb" | "gib" => {
+            return Err(format!("a bank has at most {} MiB", BANK_BYTES_MAX >> 20));
+        }
         _ => None,
     };
     let bytes = unit.and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
@@ -345,6 +369,24 @@ pub(crate) struct DumpArguments {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  cortado completions bash > ~/.local/share/bash-completion/completions/cortado")]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  cortado man -o ~/.local/share/man/man1")]
+pub(crate) struct ManArguments {
+    /// The folder that the pages go to; it is made if there is none
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) output: PathBuf,
+}
+
 /// A stage of a compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Stage {
@@ -362,30 +404,12 @@ pub(crate) enum Stage {
 
 pub(crate) fn parse_cpu(text: &str) -> Result<Cpu, Failure> {
     text.parse().map_err(|error| {
-        let failure = Failure::new(format!("`{text}`: {error}"));
-        // Of names that are equally near, one that goes on where the text ends is the likelier one.
-        let names = Cpu::ALL.iter().map(|cpu| cpu.name());
-        let nearest = names.min_by_key(|name| (distance(text, name), !name.starts_with(text)));
-        match nearest.filter(|name| distance(text, name) <= 3) {
-            Some(name) => failure.help(format!("did you mean `{name}`?")),
-            None => failure,
-        }
+        // Who leaves the family out means a core without it.
+        let is_short = !text.to_lowercase().starts_with('c');
+        let name = |cpu: &Cpu| if is_short { &cpu.name()["cortex-".len()..] } else { cpu.name() };
+        let names = Cpu::ALL.iter().map(name);
+        Failure::new(format!("`{text}`: {error}")).did_you_mean(nearest(text, names))
     })
-}
-
-/// The number of characters to insert, remove or replace to make one text of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -427,6 +451,7 @@ mod tests {
         let message = |text| parse_cpu(text).unwrap_err().to_string();
         assert!(message("cortex-m5").contains("did you mean `cortex-m52`"));
         assert!(message("cortexm55").contains("did you mean `cortex-m55`"));
+        assert!(message("m555").contains("did you mean `m55`"));
         assert!(!message("esp32").contains("did you mean"));
     }
 }

@@ -3,6 +3,7 @@
 use crate::arguments::CompileArguments;
 use crate::failure::Failure;
 use crate::model;
+use crate::quiet::is_quiet;
 use cortado_compiler::Compiled;
 use cortado_compiler::module::{FIRST_WORDS, module};
 use cortado_compiler::report::{BankReport, FloatIsland, FloatOperator, Report};
@@ -37,6 +38,9 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<ExitCode, Failure>
         write_atomically(path, content).map_err(Failure::new)?;
     }
     write_atomically(&arguments.output, &compiled.pte).map_err(Failure::new)?;
+    if is_quiet() {
+        return Ok(ExitCode::SUCCESS);
+    }
     summarize(&arguments.output.display().to_string(), &compiled, &report);
     if let Some([(module, _), (report, _)]) = &beside {
         eprintln!("  beside it      {}, {}", module.display(), report.display());
@@ -106,7 +110,7 @@ fn refuse_one_file_for_two(arguments: &CompileArguments) -> Result<(), Failure> 
 }
 
 /// Whether two paths are those of one regular file, there already or not.
-fn is_one_file(one: &Path, other: &Path) -> bool {
+pub(crate) fn is_one_file(one: &Path, other: &Path) -> bool {
     let place = |path: &Path| {
         let there = std::fs::canonicalize(path);
         there.or_else(|error| match (path.parent(), path.file_name()) {

@@ -1,5 +1,7 @@
 //! What the user reads when a request cannot be met: a reason, a place, a remedy.
 
+use crate::suggest;
+use cortado_npz::file::FileError;
 use cortado_runtime::LoadError;
 use std::fmt;
 use std::io::{ErrorKind, Write};
@@ -32,6 +34,21 @@ impl Failure {
             ),
             LoadError::Format(_) => failure.help("the file is truncated or damaged; compile it again"),
             _ => failure,
+        }
+    }
+
+    /// A file that cannot be read, or whose like there is: see [`suggest::nearest_file`].
+    pub(crate) fn file(error: FileError, extensions: &[&str]) -> Self {
+        let is_missing = error.source.kind() == ErrorKind::NotFound;
+        let meant = suggest::nearest_file(&error.path, extensions).filter(|_| is_missing);
+        Failure::new(error).did_you_mean(meant.as_deref().and_then(Path::to_str))
+    }
+
+    /// The same with what was probably meant, if anything.
+    pub(crate) fn did_you_mean(self, name: Option<&str>) -> Self {
+        match name {
+            Some(name) => self.help(format!("did you mean `{name}`?")),
+            None => self,
         }
     }
 

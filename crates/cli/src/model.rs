@@ -20,7 +20,8 @@ pub(crate) enum Model {
 
 /// Reads a model.
 pub(crate) fn read(path: &Path) -> Result<Model, Failure> {
-    let bytes = cortado_npz::file::read_bounded(path, MAX_MODEL_BYTES).map_err(Failure::new)?;
+    let bytes = cortado_npz::file::read_bounded(path, MAX_MODEL_BYTES)
+        .map_err(|error| Failure::file(error, &["pte", "pt2"]))?;
     if bytes.starts_with(b"PK") {
         let exported = ExportedProgram::read(&bytes).map_err(|error| Failure::at(path, error))?;
         return Ok(Model::Exported(Box::new(exported)));

@@ -2,6 +2,7 @@
 
 use crate::arguments::{ReportArguments, parse_cpu};
 use crate::check::{CortadoVerdict, cortado_verdicts};
+use crate::compile::is_one_file;
 use crate::failure::Failure;
 use crate::model::{self, Model};
 use crate::{profile, retarget, run};
@@ -20,6 +21,7 @@ const PROFILE_BYTES_MAX: u64 = 64 << 20;
 
 pub(crate) fn report(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
     let path = &arguments.model;
+    refuse_to_overwrite(arguments)?;
     let asked = arguments.target.target()?;
     let (file, compiled) = match model::read(path)? {
         Model::Compiled(bytes) => (AlignedBytes::copy_of(&bytes), None),
@@ -48,6 +50,17 @@ pub(crate) fn report(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Fails where the page would be written over what it is made of.
+fn refuse_to_overwrite(arguments: &ReportArguments) -> Result<(), Failure> {
+    let ReportArguments { model, output, profile, inputs, .. } = arguments;
+    let mut read = [model].into_iter().chain(profile).chain(inputs);
+    match read.find(|path| is_one_file(path, output)) {
+        Some(path) => Err(Failure::at(path, "the page would be written over it")
+            .help("give --output another name, such as report.html")),
+        None => Ok(()),
+    }
+}
+
 fn failure(path: &Path, error: ReadError) -> Failure {
     let failure = Failure::at(path, &error);
     match error {
@@ -60,7 +73,8 @@ fn failure(path: &Path, error: ReadError) -> Failure {
 
 fn read_profiles(paths: &[impl AsRef<Path>]) -> Result<Vec<Profile>, Failure> {
     let read = |path: &Path| {
-        let bytes = read_bounded(path, PROFILE_BYTES_MAX).map_err(Failure::new)?;
+        let bytes = read_bounded(path, PROFILE_BYTES_MAX)
+            .map_err(|error| Failure::file(error, &["json"]))?;
         serde_json::from_slice(&bytes).map_err(|error| {
             Failure::at(path, format!("this is no profile: {error}"))
                 .help("a profile is what `cortado profile --json` prints")

@@ -3,6 +3,7 @@
 use crate::arguments::RetargetArguments;
 use crate::failure::Failure;
 use crate::model::{self, Model};
+use crate::quiet::is_quiet;
 use cortado_compiler::finish::{Finished, finish};
 use cortado_compiler::judge::forms::{Term, contradictions};
 use cortado_compiler::judge::suits;
@@ -34,7 +35,9 @@ pub(crate) fn retarget(arguments: &RetargetArguments) -> Result<ExitCode, Failur
     let made = rewritten(&lifted, target).map_err(|error| Failure::at(path, error))?;
     confirm(&made.finished.pte, target).map_err(|error| Failure::at(path, error))?;
     write_atomically(&arguments.output, &made.finished.pte).map_err(Failure::new)?;
-    summarize(arguments, &lifted, &made, bytes.len(), target);
+    if !is_quiet() {
+        summarize(arguments, &lifted, &made, bytes.len(), target);
+    }
     Ok(ExitCode::SUCCESS)
 }
 

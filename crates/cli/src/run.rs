@@ -3,12 +3,14 @@
 use crate::arguments::{Place, RunArguments, TargetArguments};
 use crate::failure::Failure;
 use crate::model::{self, Model};
+use crate::quiet::is_quiet;
+use crate::suggest::nearest;
 use cortado_compiler::judge::forms::contradictions;
 use cortado_compiler::lift::lift;
 use cortado_contract::{ConstantForm, Cpu, Target};
 use cortado_host::boards::{Board, BoardProgram, BoardRun, Content, Tools};
 use cortado_host::local::{self, AlignedBytes, RunError};
-use cortado_host::samples::{Outputs, Samples};
+use cortado_host::samples::{Outputs, Samples, SamplesError};
 use cortado_npz::Archive;
 use cortado_runtime::{LayoutPolicy, Program};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -74,7 +76,9 @@ pub(crate) fn own_target(path: &Path, file: &AlignedBytes) -> Result<Target, Fai
         Some(ConstantForm::Bias) | None => Cpu::M4,
     };
     let target = Target::new(cpu);
-    eprintln!("note: {} names no target; by its constants it runs on {target}", path.display());
+    if !is_quiet() {
+        eprintln!("note: {} names no target; by its constants it runs on {target}", path.display());
+    }
     Ok(target)
 }
 
@@ -98,11 +102,22 @@ pub(crate) fn samples(
     let boundary = local::boundary(file).map_err(|error| Failure::load(model, error))?;
     let archive = Archive::open(inputs).map_err(|error| match error {
         // This one names the file itself.
-        cortado_npz::Error::File(error) => Failure::new(error),
+        cortado_npz::Error::File(error) => Failure::file(error, &["npz"]),
         error => Failure::at(inputs, error),
     })?;
     Samples::take(&archive, &input_names(file), &boundary.inputs)
-        .map_err(|error| Failure::at(inputs, &error).help(error.help()))
+        .map_err(|error| Failure::at(inputs, &error).help(samples_help(&error)))
+}
+
+/// What to do about samples that do not fit; a name that is nearly right comes first.
+fn samples_help(error: &SamplesError) -> String {
+    let SamplesError::Missing { name, fallback, given } = error else { return error.help() };
+    let given = || given.iter().map(String::as_str);
+    let near = |wanted: &String| Some((wanted.clone(), nearest(wanted, given())?.to_owned()));
+    match name.as_ref().and_then(near).or_else(|| near(fallback)) {
+        Some((wanted, meant)) => format!("did you mean `{meant}`? Save it as `{wanted}`"),
+        None => error.help(),
+    }
 }
 
 fn run_on_host(
@@ -130,12 +145,14 @@ fn run_on_board(
 ) -> Result<Outputs, Failure> {
     let (board, run) = on_board(&arguments.model, file, target, samples, policy, false)?;
     let BoardRun { outputs, measured } = run;
-    eprintln!(
-        "{board}: {} instructions per sample, {} to load, {} bytes of stack",
-        measured.instructions,
-        measured.load_instructions,
-        measured.load_stack_bytes.max(measured.execute_stack_bytes)
-    );
+    if !is_quiet() {
+        eprintln!(
+            "{board}: {} instructions per sample, {} to load, {} bytes of stack",
+            measured.instructions,
+            measured.load_instructions,
+            measured.load_stack_bytes.max(measured.execute_stack_bytes)
+        );
+    }
     Ok(outputs)
 }
 
@@ -153,7 +170,7 @@ pub(crate) fn on_board(
     let requirements = Program::parse(file.as_ref()).and_then(|program| program.requirements());
     let requirements = requirements.map_err(load_failure)?;
     let board = Board::for_target(target);
-    if board.cpu != target.cpu() {
+    if board.cpu != target.cpu() && !is_quiet() {
         eprintln!(
             "note: there is no emulated {}; {} with a {} stands for it",
             target.cpu(),
@@ -161,8 +178,11 @@ pub(crate) fn on_board(
             board.cpu
         );
     }
-    let wait =
-        ProgressBar::new_spinner().with_message(format!("building and running on {}", board.name));
+    let wait = match is_quiet() {
+        true => ProgressBar::hidden(),
+        false => ProgressBar::new_spinner(),
+    };
+    let wait = wait.with_message(format!("building and running on {}", board.name));
     wait.enable_steady_tick(Duration::from_millis(120));
     let tools = Tools::find().map_err(Failure::new)?;
     let image = tools
@@ -188,7 +208,7 @@ pub(crate) fn progress(samples: usize) -> ProgressBar {
     let template = "{bar:40.cyan} {pos}/{len} samples, {per_sec}, {eta} left";
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    if samples > 1 {
+    if samples > 1 && !is_quiet() {
         ProgressBar::new(samples as u64).with_style(style)
     } else {
         ProgressBar::hidden()

@@ -386,3 +386,130 @@ fn reports_read_as_they_should() {
         assert!(report == expected, "{name}: the report has changed:\n{report}");
     }
 }
+
+#[test]
+fn what_was_probably_meant_is_suggested() {
+    let folder = folder("meant");
+    let model = testdata("models/two_inputs/quantized.pt2");
+    std::fs::copy(&model, folder.join("model.pt2")).unwrap();
+    let given = ["model.pt2", "samples.npz", "report.json"];
+    let inputs = cortado_npz::Archive::open(testdata("models/two_inputs/inputs.npz")).unwrap();
+    let mut renamed = cortado_npz::Archive::new();
+    for name in inputs.names() {
+        renamed.insert(format!("{name}_"), inputs.get(name).unwrap().clone());
+    }
+    renamed.write(folder.join("samples.npz")).unwrap();
+    std::fs::write(folder.join("report.json"), "{}").unwrap();
+    let compile = |model, target, rest: &[&'static str]| {
+        let words = ["compile", model, "--target", target, "-o", "m.pte"];
+        [&words[..], rest].concat()
+    };
+    let run = |inputs| {
+        vec!["run", "model.pt2", "--target", "m4", "--inputs", inputs, "--outputs", "o.npz"]
+    };
+    let report = ["report", "model.pt2", "--target", "m4", "-o", "r.html", "--profile"];
+    for (arguments, code, words) in [
+        (compile("modle.pt2", "cortex-m4", &[]), 1, "did you mean `model.pt2`?"),
+        (compile("model.pt", "cortex-m4", &[]), 1, "did you mean `model.pt2`?"),
+        (compile("model.pte", "cortex-m4", &[]), 1, "did you mean `model.pt2`?"),
+        (compile("model.pt2", "cortex-m555", &[]), 1, "did you mean `cortex-m55`?"),
+        (compile("model.pt2", "cortex-m0plsu", &[]), 1, "did you mean `cortex-m0plus`?"),
+        (compile("model.pt2", "cortex-m33", &["--isa", "dps"]), 1, "did you mean `dsp`?"),
+        (compile("model.pt2", "cortex-m55", &["--isa", "helium"]), 1, "did you mean `mve`?"),
+        (compile("model.pt2", "m4", &["--memory", "sram:512K"]), 2, "did you mean `sram=512K`?"),
+        (compile("model.pt2", "m4", &["--lend", "input"]), 2, "'inputs'"),
+        (compile("model.pt2", "m4", &["--dney-float"]), 2, "'--deny-float'"),
+        (vec!["chekc", "model.pt2"], 2, "'check'"),
+        (run("sample.npz"), 1, "did you mean `samples.npz`?"),
+        (run("samples.npz"), 1, "did you mean `input0_`? Save it as `input0`"),
+        ([&report[..], &["reprot.json"]].concat(), 1, "did you mean `report.json`?"),
+    ] {
+        let error = failure(&folder, &given, code, &arguments);
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    let error = failure(&folder, &given, 1, &compile("esp32.onnx", "esp32", &[]));
+    assert!(!error.contains("did you mean"), "{error}");
+}
+
+#[test]
+fn a_program_is_shown_as_a_page() {
+    let folder = folder("page");
+    let model = testdata("models/tiny_linear/quantized.pt2");
+    let theirs = testdata("pte-upstream/ds_cnn-m4.pte");
+    let page = |arguments: &[&str]| {
+        let words = [&["report"][..], arguments, &["-o", "r.html"]].concat();
+        let output = cortado(&folder, &words);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), error.as_ref()), (Some(0), ""), "{arguments:?}");
+        let page = std::fs::read_to_string(folder.join("r.html")).unwrap();
+        std::fs::remove_file(folder.join("r.html")).unwrap();
+        page
+    };
+    let exported = page(&[text(&model), "--target", "cortex-m55"]);
+    for words in ["for <strong>cortex-m55</strong>", "kernel_sum", "zero point", "exact"] {
+        assert!(exported.contains(words), "{words}");
+    }
+    let upstream = page(&[text(&theirs)]);
+    for words in ["ds_cnn-m4.pte", "10,240 bytes of flash are dead", "crash (HardFault)"] {
+        assert!(upstream.contains(words), "{words}");
+    }
+    std::fs::write(folder.join("profile.json"), "{\"cpu\": 1}").unwrap();
+    std::fs::copy(&theirs, folder.join("m.pte")).unwrap();
+    let given = ["profile.json", "m.pte"];
+    for (arguments, words) in [
+        (vec![text(&model)], "none was given"),
+        (vec!["m.pte", "--profile", "profile.json"], "no profile"),
+        (vec!["m.pte", "--profile", "profile.json", "-o", "profile.json"], "written over it"),
+        (vec!["m.pte", "-o", "m.pte"], "written over it"),
+        (vec!["profile.json"], "neither an exported program"),
+    ] {
+        let mut words_of = [&["report"][..], &arguments].concat();
+        if !arguments.contains(&"-o") {
+            words_of.extend(["-o", "r.html"]);
+        }
+        let error = failure(&folder, &given, 1, &words_of);
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    failure(&folder, &given, 2, &["report", "m.pte", "--on", "cortex-m4", "-o", "r.html"]);
+}
+
+#[test]
+fn the_command_keeps_to_the_customs_of_commands() {
+    let folder = folder("customs");
+    let version = cortado(&folder, &["--version"]);
+    let expected = format!("cortado {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8(version.stdout).unwrap(), expected);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = cortado(&folder, &["completions", shell]);
+        let script = String::from_utf8(script.stdout).unwrap();
+        for words in ["retarget", "report", "deny-float"] {
+            assert!(script.contains(words), "{shell}: {words}");
+        }
+    }
+    assert_eq!(cortado(&folder, &["man", "-o", "pages/man1"]).status.code(), Some(0));
+    let pages = std::fs::read_dir(folder.join("pages/man1")).unwrap().count();
+    assert!(pages >= 10, "{pages}");
+    let page = std::fs::read_to_string(folder.join("pages/man1/cortado-compile.1")).unwrap();
+    assert!(page.starts_with(".ie") && page.contains("\\-\\-deny\\-float"), "{page:.300}");
+    // No colours where they are not wanted, and none into pipes.
+    let help = |variable: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cortado"));
+        let output = command.env(variable, "1").args(["compile", "--help"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(!help("NO_COLOR").contains('\u{1b}') && !help("UNRELATED").contains('\u{1b}'));
+    assert!(help("CLICOLOR_FORCE").contains('\u{1b}'));
+    let model = testdata("models/tiny_linear/quantized.pt2");
+    let compile = ["compile", text(&model), "--target", "cortex-m4", "-o", "m.pte"];
+    assert!(!cortado(&folder, &compile).stderr.is_empty());
+    for quiet in ["-q", "--quiet"] {
+        let output = cortado(&folder, &[&[quiet][..], &compile].concat());
+        assert!(output.status.success() && output.stderr.is_empty());
+    }
+    let retarget = ["retarget", "m.pte", "--target", "cortex-m55", "-o", "n.pte", "-q"];
+    let output = cortado(&folder, &retarget);
+    assert!(output.status.success() && output.stderr.is_empty());
+    // Errors are said all the same.
+    let output = cortado(&folder, &["-q", "check", "none.pte"]);
+    assert!(output.status.code() == Some(1) && !output.stderr.is_empty());
+}

@@ -7,6 +7,7 @@ use crate::lowered::{
     Affine, BufferId, BufferKind, Ints, Lowered, LoweredDomain, LoweredTensor, Tensors,
 };
 use crate::plan::MemoryPlan;
+use cortado_contract::border::{self, Side};
 use cortado_contract::stamp::{self, TargetStamp};
 use cortado_contract::value::ArgumentWriter;
 use cortado_contract::{DType, Target};
@@ -28,10 +29,6 @@ pub const COMPILER_VERSION: [u16; 3] = [
     version(env!("CARGO_PKG_VERSION_MINOR")),
     version(env!("CARGO_PKG_VERSION_PATCH")),
 ];
-
-/// The key of the named data with what the integers of inputs and outputs stand for, one per line: `input 0 SCALE ZERO_POINT`. Only
-/// files whose border is `int8` have it.
-pub const BORDER_KEY: &str = "cortado.border";
 
 /// Writes a program as a file.
 ///
@@ -79,21 +76,21 @@ pub fn emit(program: &Lowered, plan: &MemoryPlan, target: Target) -> Result<Vec<
         let data = banks.join("\n").into_bytes();
         file.named_data.push(NamedData { key: BANKS_KEY.to_owned(), data });
     }
-    let sides = [("input", &program.input_affines), ("output", &program.output_affines)];
-    let border: Vec<String> = sides
+    let sides = [(Side::Input, &program.input_affines), (Side::Output, &program.output_affines)];
+    let lines: Vec<String> = sides
         .into_iter()
         .flat_map(|(side, affines)| {
             affines.iter().enumerate().filter_map(move |(index, affine)| {
                 // A number of this form reads back as the same one.
                 affine.map(|Affine { scale, zero_point }| {
-                    format!("{side} {index} {scale:?} {zero_point}")
+                    format!("{} {index} {scale:?} {zero_point}", side.name())
                 })
             })
         })
         .collect();
-    if !border.is_empty() {
-        let data = border.join("\n").into_bytes();
-        file.named_data.push(NamedData { key: BORDER_KEY.to_owned(), data });
+    if !lines.is_empty() {
+        let data = lines.join("\n").into_bytes();
+        file.named_data.push(NamedData { key: border::KEY.to_owned(), data });
     }
     Ok(write(&file, &WriteOptions::default())?)
 }

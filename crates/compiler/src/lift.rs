@@ -13,11 +13,12 @@
 mod arguments;
 mod memory;
 
-use crate::emit::{BANKS_KEY, BORDER_KEY, INPUT_NAMES_KEY};
+use crate::emit::{BANKS_KEY, INPUT_NAMES_KEY};
 use crate::lowered::{Affine, BufferId, BufferKind, Call, Lowered};
 use crate::plan::{Bank, PlanOptions};
 use crate::report::BankReport;
 use cortado_contract::DType;
+use cortado_contract::border;
 use cortado_contract::ops::OperatorKind;
 use cortado_contract::stamp::{self, StampError, TargetStamp};
 use cortado_pte::owned::{Instruction, Plan, Program, Value};
@@ -120,7 +121,8 @@ pub fn lift(file: &[u8]) -> Result<Lifted, LiftError> {
         });
     }
     lifter.outputs()?;
-    let is_other = |key: &str| ![stamp::KEY, INPUT_NAMES_KEY, BANKS_KEY, BORDER_KEY].contains(&key);
+    let is_other =
+        |key: &str| ![stamp::KEY, INPUT_NAMES_KEY, BANKS_KEY, border::KEY].contains(&key);
     let banks = owned.named(BANKS_KEY).map(banks).transpose()?.unwrap_or_default();
     if !banks.is_empty() && banks.len() + 1 != plan.non_const_buffer_sizes.len() {
         return Err(LiftError::Unsupported(format!(
@@ -137,15 +139,15 @@ pub fn lift(file: &[u8]) -> Result<Lifted, LiftError> {
     let planned_bytes =
         plan.non_const_buffer_sizes.iter().map(|size| u64::try_from(*size).unwrap_or(0)).collect();
     let memory::Lifter { mut program, places, overlaps, .. } = lifter;
-    if let Some(data) = owned.named(BORDER_KEY) {
-        border(&mut program, data)?;
+    if let Some(data) = owned.named(border::KEY) {
+        read_border(&mut program, data)?;
     }
     let named_banks = banks;
     Ok(Lifted { program, stamp, places, planned_bytes, named_banks, overlaps, other_named_data })
 }
 
-/// What integers stand for, in the named data of [`BORDER_KEY`].
-fn border(program: &mut Lowered, data: &[u8]) -> Result<(), LiftError> {
+/// What integers stand for, in the named data of [`border::KEY`].
+fn read_border(program: &mut Lowered, data: &[u8]) -> Result<(), LiftError> {
     let wrong = || {
         LiftError::Unsupported(
             "what its inputs and outputs stand for (named data `cortado.border`) cannot be read"

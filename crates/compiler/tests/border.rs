@@ -11,7 +11,7 @@ use cortado_compiler::retarget::retarget;
 use cortado_contract::quant::{Activation, ZeroPoint, dequantize, inverse_scale, quantize};
 use cortado_contract::{Cpu, DType, Target};
 use cortado_host::local::{AlignedBytes, Lent, Method, with_method};
-use cortado_runtime::LayoutPolicy;
+use cortado_runtime::{LayoutPolicy, Program};
 use cortado_testkit::random::Random;
 
 fn options() -> PlanOptions {
@@ -23,6 +23,16 @@ fn run(pte: &[u8], target: Target, seed: u32) -> Vec<Vec<f32>> {
     let program = lift(pte).unwrap().program;
     let (inputs, outputs) = (program.input_affines, program.output_affines);
     let file = AlignedBytes::copy_of(pte);
+    // A device learns from the file what the host was told.
+    let parsed = Program::parse(file.as_ref()).unwrap();
+    for (index, affine) in inputs.iter().enumerate() {
+        let found = parsed.input_quantization(index).map(|it| (it.scale, it.zero_point));
+        assert_eq!(found, affine.map(|it| (it.scale as f32, it.zero_point)), "input {index}");
+    }
+    for (index, affine) in outputs.iter().enumerate() {
+        let found = parsed.output_quantization(index).map(|it| (it.scale, it.zero_point));
+        assert_eq!(found, affine.map(|it| (it.scale as f32, it.zero_point)), "output {index}");
+    }
     let run = |mut method: Method<'_>| -> Vec<Vec<f32>> {
         let mut random = Random::new(seed);
         let mut lent = Lent::new(&method);

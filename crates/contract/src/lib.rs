@@ -11,6 +11,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod border;
 pub mod broadcast;
 pub mod dtype;
 pub mod float;

@@ -30,6 +30,7 @@ mod operators;
 mod program;
 
 pub use context::BankSizes;
+pub use cortado_contract::border::Quantization;
 pub use cortado_contract::ops::OperatorKind;
 pub use cortado_contract::target::{Cpu, Isa, Target};
 pub use cortado_contract::{ConstantForm, DType};

@@ -6,7 +6,7 @@ use crate::head::{Head, Record};
 use crate::program::Banks;
 use cortado_contract::DType;
 use cortado_contract::ops::OperatorKind;
-use cortado_kernels::memory::{Element, MAX_REGIONS, Region, cast, cast_mut};
+use cortado_kernels::memory::{Element, MAX_REGIONS, Region, bytes_of, cast, cast_mut};
 use cortado_kernels::operand::LoadedTensor;
 use cortado_kernels::{Kernel, Memory};
 
@@ -84,6 +84,12 @@ impl<'m, const BANKS: usize> Method<'m, BANKS> {
     /// [`TensorError::Index`].
     pub fn output_info(&self, index: usize) -> Result<TensorInfo, TensorError> {
         self.info(self.output_record(index)?)
+    }
+
+    /// The memory that the method holds: constants, state and the banks of its arena, as much of each as it uses.
+    pub fn memory(&self) -> impl Iterator<Item = &[u8]> {
+        let banks = self.banks.0.iter().map(|bank| &**bank);
+        [self.constants, bytes_of(self.state)].into_iter().chain(banks)
     }
 
     /// Types and extents of the inputs and outputs that the caller lends to [`Self::execute_with`], inputs first.

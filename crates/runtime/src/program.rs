@@ -9,6 +9,7 @@ use crate::lifetimes;
 use crate::method::Method;
 use crate::operators::{LoadProblem, Operators};
 use core::cell::Cell;
+use cortado_contract::border::{self, Quantization, Side};
 use cortado_contract::layout::ConstantForm;
 use cortado_contract::ops::{Operator, OperatorKind, Rules};
 use cortado_contract::stamp::{self, TargetStamp};
@@ -121,6 +122,21 @@ impl<'p> Program<'p> {
     /// starts at a multiple of [`ALIGNMENT`] bytes.
     pub fn constants(&self) -> &'p [u8] {
         self.constants
+    }
+
+    /// What an input's integers stand for, where the file says so: a program whose border is `int8` does.
+    pub fn input_quantization(&self, index: usize) -> Option<Quantization> {
+        self.quantization(Side::Input, index)
+    }
+
+    /// What an output's integers stand for, where the file says so: a program whose border is `int8` does.
+    pub fn output_quantization(&self, index: usize) -> Option<Quantization> {
+        self.quantization(Side::Output, index)
+    }
+
+    fn quantization(&self, side: Side, index: usize) -> Option<Quantization> {
+        let content = self.view.named(border::KEY).ok()??;
+        border::find(content, side, index)
     }
 
     /// What the program's method needs.

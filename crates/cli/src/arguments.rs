@@ -109,6 +109,9 @@ pub(crate) struct CompileArguments {
     /// Do not write the Rust module and the report beside the program
     #[arg(long)]
     pub(crate) no_module: bool,
+    /// Also write a C header beside the program: its sizes, its inputs and outputs, and a function that loads it, for cortado.h
+    #[arg(long)]
+    pub(crate) c_header: bool,
 }
 
 /// How memory is planned, as options.

@@ -5,7 +5,8 @@ use crate::failure::Failure;
 use crate::model;
 use crate::quiet::is_quiet;
 use cortado_compiler::Compiled;
-use cortado_compiler::module::{FIRST_WORDS, module};
+use cortado_compiler::c_header::{self, c_header};
+use cortado_compiler::module::{self, module};
 use cortado_compiler::report::{BankReport, FloatIsland, FloatOperator, Report};
 use cortado_compiler::stack::StackBound;
 use cortado_npz::file::write_atomically;
@@ -25,16 +26,12 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<ExitCode, Failure>
         return Err(float_denied(&arguments.model, &report));
     }
     let json = serde_json::to_vec_pretty(&report).map_err(Failure::new)?;
-    let beside = if arguments.no_module {
-        None
-    } else {
-        beside(&arguments.output, &compiled, &report, &json)?
-    };
+    let beside = beside(arguments, &compiled, &report, &json)?;
     // The program comes last: where it is, all else is.
     if let Some(path) = &arguments.json {
         write_atomically(path, &json).map_err(Failure::new)?;
     }
-    for (path, content) in beside.iter().flatten() {
+    for Beside { path, content, .. } in &beside {
         write_atomically(path, content).map_err(Failure::new)?;
     }
     write_atomically(&arguments.output, &compiled.pte).map_err(Failure::new)?;
@@ -42,40 +39,73 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<ExitCode, Failure>
         return Ok(ExitCode::SUCCESS);
     }
     summarize(&arguments.output.display().to_string(), &compiled, &report);
-    if let Some([(module, _), (report, _)]) = &beside {
-        eprintln!("  beside it      {}, {}", module.display(), report.display());
+    if !beside.is_empty() {
+        let paths: Vec<String> = beside.iter().map(|it| it.path.display().to_string()).collect();
+        eprintln!("  beside it      {}", paths.join(", "));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The Rust module and the report, with their content.
-type Beside = [(PathBuf, Vec<u8>); 2];
+/// A file that goes beside the program.
+struct Beside {
+    path: PathBuf,
+    content: Vec<u8>,
+    /// What it is, in a sentence.
+    what: &'static str,
+    /// Whether a file that is there already is one of these, and so may be overwritten.
+    is_ours: fn(&[u8]) -> bool,
+    /// What to do where it cannot be written.
+    help: &'static str,
+}
 
-/// The Rust module and the report that go beside the program. `None` where the output is no file that could have something
-/// beside it, such as a pipe.
+/// The Rust module, the report and C's header that go beside the program, as far as they are asked for. None where the output is no
+/// file that could have something beside it, such as a pipe.
 fn beside(
-    output: &Path,
+    arguments: &CompileArguments,
     compiled: &Compiled,
     report: &Report,
     json: &[u8],
-) -> Result<Option<Beside>, Failure> {
+) -> Result<Vec<Beside>, Failure> {
+    let output = &arguments.output;
     let is_special = std::fs::metadata(output).is_ok_and(|metadata| !metadata.is_file());
-    let Some(name) = output.file_name().filter(|_| !is_special) else { return Ok(None) };
-    let module = module(compiled, report, &name.to_string_lossy());
-    let files = [
-        (output.with_extension("rs"), module.into_bytes()),
-        (output.with_extension("json"), json.to_vec()),
-    ];
-    for ((path, _), what) in files.iter().zip(["module", "report"]) {
+    let Some(name) = output.file_name().filter(|_| !is_special) else { return Ok(Vec::new()) };
+    let name = name.to_string_lossy();
+    let mut files = Vec::new();
+    if !arguments.no_module {
         let help =
             "give --output another name, or leave the module and the report out with --no-module";
+        files.push(Beside {
+            path: output.with_extension("rs"),
+            content: module(compiled, report, &name).into_bytes(),
+            what: "module",
+            is_ours: |there| there.starts_with(module::FIRST_WORDS.as_bytes()),
+            help,
+        });
+        files.push(Beside {
+            path: output.with_extension("json"),
+            content: json.to_vec(),
+            what: "report",
+            is_ours: is_report,
+            help,
+        });
+    }
+    if arguments.c_header {
+        files.push(Beside {
+            path: output.with_extension("h"),
+            content: c_header(report, &name).into_bytes(),
+            what: "header",
+            is_ours: |there| there.starts_with(c_header::FIRST_WORDS.as_bytes()),
+            help: "give --output another name, or leave the header out: without --c-header",
+        });
+    }
+    for Beside { path, what, is_ours, help, .. } in &files {
         if is_one_file(path, output) {
             let reason =
                 format!("the program would be overwritten by the {what} that goes beside it");
             return Err(Failure::at(path, reason).help(help));
         }
         let is_free = match std::fs::read(path) {
-            Ok(there) => there.starts_with(FIRST_WORDS.as_bytes()) || is_report(&there),
+            Ok(there) => is_ours(&there),
             Err(_) => !path.is_dir(),
         };
         if !is_free {
@@ -85,24 +115,27 @@ fn beside(
             return Err(Failure::at(path, reason).help(help));
         }
     }
-    Ok(Some(files))
+    Ok(files)
 }
 
 /// Fails where two things would be written to one file, or something over the model. A device or a pipe takes any number.
 fn refuse_one_file_for_two(arguments: &CompileArguments) -> Result<(), Failure> {
-    let CompileArguments { model, output, json, no_module, .. } = arguments;
+    let CompileArguments { model, output, json, no_module, c_header, .. } = arguments;
     if is_one_file(model, output) {
         return Err(Failure::at(output, "the program would be written over the model")
             .help("give --output another name"));
     }
     let Some(json) = json else { return Ok(()) };
     let module = output.with_extension("rs");
+    let header = output.with_extension("h");
     let what = if is_one_file(json, output) {
         "the program and the report"
     } else if is_one_file(json, model) {
         "the model and the report"
     } else if !no_module && is_one_file(json, &module) {
         "the module that goes beside the program and the report"
+    } else if *c_header && is_one_file(json, &header) {
+        "the header that goes beside the program and the report"
     } else {
         return Ok(());
     };

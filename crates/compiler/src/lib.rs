@@ -23,6 +23,7 @@
 pub mod allocate;
 pub mod border;
 pub mod build;
+pub mod c_header;
 pub mod dump;
 pub mod emit;
 pub mod error;

@@ -175,23 +175,30 @@ fn write_program(
     writeln!(out, "];")
 }
 
-/// A bank under the names that it has in the module.
-struct Bank {
-    what: String,
-    constant: String,
+/// A bank under the names that it has in the module, and in C's header.
+pub(crate) struct Bank {
+    /// What to call it in a sentence.
+    pub(crate) what: String,
+    /// The constant with its size.
+    pub(crate) constant: String,
     type_name: String,
     generic: String,
-    argument: String,
-    bytes: u64,
+    /// The name in small letters.
+    pub(crate) argument: String,
+    /// The size.
+    pub(crate) bytes: u64,
 }
 
-fn banks(reports: &[BankReport]) -> Vec<Bank> {
+/// The banks of a plan, no two of which have the same names.
+pub(crate) fn banks(reports: &[BankReport]) -> Vec<Bank> {
     let mut banks: Vec<Bank> = Vec::new();
     for (index, report) in reports.iter().enumerate() {
         let (what, mut name) = match (report.name.is_empty(), reports.len()) {
             (true, 1) => ("the arena".to_owned(), "arena".to_owned()),
             (true, _) => (format!("bank {index} of the arena"), format!("bank{index}")),
-            (false, _) => (format!("the arena's bank {}", report.name), identifier(&report.name)),
+            (false, _) => {
+                (format!("the arena's bank {}", report.name), identifier(&report.name, "bank"))
+            }
         };
         // Names that differ in the plan may not do so here, or be those of something else.
         while is_taken(&name) || banks.iter().any(|bank| bank.type_name == type_name(&name)) {
@@ -217,7 +224,7 @@ fn type_name(name: &str) -> String {
 
 fn write_tensor(out: &mut String, what: &str, prefix: &str, tensor: &TensorReport) -> fmt::Result {
     let TensorReport { name, dtype, shape, dim_order, scale, zero_point } = tensor;
-    let count: u64 = shape.iter().map(|extent| u64::from(*extent)).product();
+    let count = tensor.element_count();
     let element = match *dtype {
         "float32" => "f32",
         "int8" => "i8",
@@ -250,13 +257,13 @@ fn write_tensor(out: &mut String, what: &str, prefix: &str, tensor: &TensorRepor
     Ok(())
 }
 
-fn capitalized(word: &str) -> String {
+pub(crate) fn capitalized(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// A name in small letters, digits and underscores that starts with a letter. It may be a keyword.
-fn identifier(name: &str) -> String {
+/// A name in small letters, digits and underscores that starts with a letter, if need be with `prefix_`. It may be a keyword.
+pub(crate) fn identifier(name: &str, prefix: &str) -> String {
     let small = |letter: char| match letter.is_ascii_alphanumeric() {
         true => letter.to_ascii_lowercase(),
         false => '_',
@@ -265,7 +272,7 @@ fn identifier(name: &str) -> String {
     let text = text.trim_start_matches('_');
     match text.starts_with(|first: char| first.is_ascii_lowercase()) {
         true => text.to_owned(),
-        false => format!("bank_{text}"),
+        false => format!("{prefix}_{text}"),
     }
 }
 
@@ -325,13 +332,15 @@ fn is_taken(name: &str) -> bool {
         "where",
         "while",
         "yield",
-        // Types that the module uses, and the stack, of which it has the size as well.
+        // Types that the module uses, the function of C's header, and the stack, of which both have the size as well.
         "aligned",
         "banks",
         "isa",
         "kernel",
         "layout_policy",
+        "link",
         "linked",
+        "load",
         "load_error",
         "method",
         "operator_kind",

@@ -183,6 +183,13 @@ pub struct TensorReport {
     pub zero_point: Option<i32>,
 }
 
+impl TensorReport {
+    /// The number of elements.
+    pub fn element_count(&self) -> u64 {
+        self.shape.iter().map(|extent| u64::from(*extent)).product()
+    }
+}
+
 /// A call of an operator.
 #[derive(Clone, Debug, Serialize)]
 pub struct OperatorReport {

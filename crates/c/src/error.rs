@@ -231,7 +231,7 @@ fn operator(problem: &OperatorProblem, place: Place, index: u16) -> FailureRepor
     let (code, argument) = match *problem {
         OperatorProblem::Format(_) => (Code::Format, None),
         OperatorProblem::Unknown => (Code::OperatorUnknown, None),
-        OperatorProblem::NotBuilt => (Code::OperatorNotBuilt, None),
+        OperatorProblem::NotBuilt | OperatorProblem::NotInSet => (Code::OperatorNotBuilt, None),
         OperatorProblem::ArgumentCount => (Code::Argument, None),
         OperatorProblem::Argument { position, .. } => (Code::Argument, Some(position)),
         OperatorProblem::Rule(violation) => (Code::Rule, Some(violation.argument)),

@@ -7,7 +7,19 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
-use cortado_runtime::{Method, Native};
+use cortado_runtime::MAX_REGIONS;
+
+/// A method as C has it: over any number of banks.
+pub type Method = cortado_runtime::Method<'static, MAX_REGIONS>;
+
+/// What a handle holds.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The method.
+    pub method: Method,
+    /// The program's file, which the method itself needs no more; none of a linked program.
+    pub file: &'static [u8],
+}
 
 /// The size of `cortado_method`; `CORTADO_METHOD_BYTES` in C.
 pub const METHOD_BYTES: usize = if size_of::<usize>() > 4 { 768 } else { 448 };
@@ -34,7 +46,7 @@ pub struct Handle {
     is_busy: AtomicU32,
     failure: UnsafeCell<Failure>,
     /// A method exactly when the tag is that of [`LOADED`].
-    method: UnsafeCell<MaybeUninit<Method<'static, Native>>>,
+    loaded: UnsafeCell<MaybeUninit<Loaded>>,
 }
 
 const LOADED: u32 = 0x434f_5254;
@@ -80,22 +92,18 @@ impl Handle {
     ///
     /// # Errors
     /// As `load` has it, or [`Code::Busy`].
-    pub fn fill(
-        &self,
-        load: impl FnOnce() -> Result<Method<'static, Native>, Failure>,
-    ) -> Result<(), i32> {
+    pub fn fill(&self, load: impl FnOnce() -> Result<Loaded, Failure>) -> Result<(), i32> {
         if self.is(LOADED) && self.is_busy.load(Ordering::Acquire) != 0 {
             return Err(Code::Busy as i32);
         }
         // Until it is loaded, it is no method, for an interrupt neither.
         self.tag.store(0, Ordering::Release);
         self.is_busy.store(0, Ordering::Release);
-        let loaded = load();
-        let (state, failure) = match loaded {
-            Ok(method) => {
+        let (state, failure) = match load() {
+            Ok(loaded) => {
                 // SAFETY: nobody holds a reference to the field: references are handed out by `with` alone, which ends before it
                 // returns, and which the check above shows not to be running below this call.
-                unsafe { self.method.get().write(MaybeUninit::new(method)) };
+                unsafe { self.loaded.get().write(MaybeUninit::new(loaded)) };
                 (LOADED, Failure::None)
             }
             Err(failure) => (REFUSED, failure),
@@ -113,10 +121,7 @@ impl Handle {
     ///
     /// # Errors
     /// As `act` has it, [`Code::NotLoaded`] or [`Code::Busy`].
-    pub fn with<T>(
-        &self,
-        act: impl FnOnce(&mut Method<'static, Native>) -> Result<T, Failure>,
-    ) -> Result<T, i32> {
+    pub fn with<T>(&self, act: impl FnOnce(&mut Loaded) -> Result<T, Failure>) -> Result<T, i32> {
         if !self.is(LOADED) {
             return Err(Code::NotLoaded as i32);
         }
@@ -126,8 +131,8 @@ impl Handle {
         self.is_busy.store(1, Ordering::Release);
         // SAFETY: the tag says that there is a method, and the flag that nobody else has a reference to it: whoever comes in between, an
         // interrupt, is turned away above, or is through before the flag is set. The header asks for one thread at a time.
-        let method = unsafe { (*self.method.get()).assume_init_mut() };
-        let result = act(method).map_err(|failure| {
+        let loaded = unsafe { (*self.loaded.get()).assume_init_mut() };
+        let result = act(loaded).map_err(|failure| {
             // SAFETY: as for the method.
             unsafe { self.failure.get().write(failure) };
             failure.code()

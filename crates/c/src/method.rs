@@ -3,12 +3,12 @@
 #![allow(unsafe_code, reason = "C's functions take pointers")]
 
 use crate::error::{Code, Failure, FailureReport};
-use crate::handle::{self, RawMethod};
+use crate::handle::{self, Loaded, RawMethod};
 use crate::memory::{Piece, RawBytes, RawMemory, check_pointer, list};
 use core::ffi::c_char;
 use core::fmt::{self, Write};
 use core::ops::Range;
-use cortado_runtime::{Banks, LayoutPolicy, MAX_REGIONS, Method, Native, Program, Requirements};
+use cortado_runtime::{Banks, LayoutPolicy, MAX_REGIONS, Program, Requirements};
 
 /// What a program needs: `cortado_needs` in C.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,9 +118,8 @@ pub unsafe extern "C" fn cortado_load(
         // SAFETY: as above, and the program is written by nobody.
         let file: &'static [u8] = unsafe { program.as_slice() };
         let program = Program::parse(file).map_err(Failure::Load)?;
-        let loaded: Result<Method<'static, Native>, _> =
-            program.load(policy, state, Banks::from(slices));
-        loaded.map_err(Failure::Load)
+        let method = program.load(policy, state, Banks::from(slices)).map_err(Failure::Load)?;
+        Ok(Loaded { method, file })
     };
     code(handle.fill(load))
 }
@@ -138,7 +137,11 @@ fn range(memory: &RawMemory) -> Option<Range<usize>> {
 pub unsafe extern "C" fn cortado_execute(method: *mut RawMethod) -> i32 {
     // SAFETY: the caller promises the method; there is no other memory.
     let handle = unsafe { handle::at(method) };
-    code(handle.and_then(|handle| handle.with(|method| method.execute().map_err(Failure::Execute))))
+    code(
+        handle.and_then(|handle| {
+            handle.with(|loaded| loaded.method.execute().map_err(Failure::Execute))
+        }),
+    )
 }
 
 /// See `cortado.h`.
@@ -159,14 +162,18 @@ pub unsafe extern "C" fn cortado_execute_with(
         Ok(handle) => handle,
         Err(code) => return code,
     };
-    let execute = |method: &mut Method<'static, Native>| {
+    let execute = |loaded: &mut Loaded| {
         // SAFETY: the caller promises as many items as it says.
         let inputs = unsafe { list::<RawBytes, MAX_REGIONS>(inputs, input_count, 1)? };
         // SAFETY: as above.
         let outputs = unsafe { list::<RawMemory, MAX_REGIONS>(outputs, output_count, 3)? };
         let mut read: [&[u8]; MAX_REGIONS] = Default::default();
         let mut written: [&mut [u8]; MAX_REGIONS] = Default::default();
-        let own = || [handle.range()].into_iter().chain(method.memory().map(range_of));
+        let Loaded { method, file } = loaded;
+        let own = || {
+            let own = [handle.range(), range_of(file)].into_iter();
+            own.chain(method.memory().map(range_of))
+        };
         for (slice, input) in read.iter_mut().zip(inputs) {
             let piece = Piece::new(input.data, input.bytes, 1)?;
             // The program's own file is written by nobody, but is no input either.

@@ -3,13 +3,11 @@
 #![allow(unsafe_code, reason = "C's functions take pointers")]
 
 use crate::error::{Code, Failure};
-use crate::handle::{self, Handle, RawMethod};
+use crate::handle::{self, Handle, Loaded, RawMethod};
 use crate::memory::{Piece, check_pointer};
 use crate::method::code;
 use core::ptr;
-use cortado_runtime::{Method, Native, Quantization, TensorError, TensorInfo};
-
-type Loaded = Method<'static, Native>;
+use cortado_runtime::{Program, Quantization, TensorError, TensorInfo};
 
 /// The most axes that a tensor may have; `CORTADO_RANK_MAX` in C.
 pub const RANK_MAX: usize = 6;
@@ -69,7 +67,7 @@ impl RawTensorInfo {
 pub unsafe extern "C" fn cortado_input_count(method: *mut RawMethod) -> usize {
     // SAFETY: the caller promises it.
     let handle = unsafe { handle::at(method) };
-    handle.and_then(|handle| handle.with(|method| Ok(method.input_count()))).unwrap_or(0)
+    handle.and_then(|handle| handle.with(|loaded| Ok(loaded.method.input_count()))).unwrap_or(0)
 }
 
 /// See `cortado.h`.
@@ -80,7 +78,7 @@ pub unsafe extern "C" fn cortado_input_count(method: *mut RawMethod) -> usize {
 pub unsafe extern "C" fn cortado_output_count(method: *mut RawMethod) -> usize {
     // SAFETY: the caller promises it.
     let handle = unsafe { handle::at(method) };
-    handle.and_then(|handle| handle.with(|method| Ok(method.output_count()))).unwrap_or(0)
+    handle.and_then(|handle| handle.with(|loaded| Ok(loaded.method.output_count()))).unwrap_or(0)
 }
 
 /// See `cortado.h`.
@@ -93,10 +91,12 @@ pub unsafe extern "C" fn cortado_input_info(
     index: usize,
     info: *mut RawTensorInfo,
 ) -> i32 {
-    let describe = |method: &mut Loaded| {
-        let found = method.input_info(index).map_err(|error| input(index, error))?;
-        let is_lent = method.is_input_lent(index);
-        Ok(RawTensorInfo::new(&found, is_lent, method.input_quantization(index)))
+    let describe = |loaded: &mut Loaded| {
+        let found = loaded.method.input_info(index).map_err(|error| input(index, error))?;
+        let program = Program::parse(loaded.file).ok();
+        let quantization = program.and_then(|it| it.input_quantization(index));
+        let is_lent = loaded.method.is_input_lent(index);
+        Ok(RawTensorInfo::new(&found, is_lent, quantization))
     };
     // SAFETY: the caller promises both.
     unsafe { answer(method, info, 2, RawTensorInfo::default(), describe) }
@@ -112,10 +112,12 @@ pub unsafe extern "C" fn cortado_output_info(
     index: usize,
     info: *mut RawTensorInfo,
 ) -> i32 {
-    let describe = |method: &mut Loaded| {
-        let found = method.output_info(index).map_err(|error| output(index, error))?;
-        let is_lent = method.is_output_lent(index);
-        Ok(RawTensorInfo::new(&found, is_lent, method.output_quantization(index)))
+    let describe = |loaded: &mut Loaded| {
+        let found = loaded.method.output_info(index).map_err(|error| output(index, error))?;
+        let program = Program::parse(loaded.file).ok();
+        let quantization = program.and_then(|it| it.output_quantization(index));
+        let is_lent = loaded.method.is_output_lent(index);
+        Ok(RawTensorInfo::new(&found, is_lent, quantization))
     };
     // SAFETY: the caller promises both.
     unsafe { answer(method, info, 2, RawTensorInfo::default(), describe) }
@@ -137,15 +139,15 @@ pub unsafe extern "C" fn cortado_set_input(
         Ok(handle) => handle,
         Err(code) => return code,
     };
-    let set = |method: &mut Loaded| {
-        let info = method.input_info(index).map_err(|error| input(index, error))?;
+    let set = |loaded: &mut Loaded| {
+        let info = loaded.method.input_info(index).map_err(|error| input(index, error))?;
         let needed = info.size_bytes().unwrap_or(0);
-        if needed as usize != bytes && !method.is_input_lent(index) {
+        if needed as usize != bytes && !loaded.method.is_input_lent(index) {
             let given = u32::try_from(bytes).unwrap_or(u32::MAX);
             return Err(input(index, TensorError::Length { needed, given }));
         }
         let from = Piece::new(data, bytes, 2)?;
-        let to = method.fill_input_bytes(index).map_err(|error| input(index, error))?;
+        let to = loaded.method.fill_input_bytes(index).map_err(|error| input(index, error))?;
         // SAFETY: the caller promises as many bytes, and the input has as many. They may overlap, where an output of this
         // method is its next input, so no slice is made of what is read.
         unsafe { ptr::copy(from.as_ptr(), to.as_mut_ptr(), bytes) };
@@ -165,8 +167,8 @@ pub unsafe extern "C" fn cortado_input(
     data: *mut *mut u8,
     bytes: *mut usize,
 ) -> i32 {
-    let fill = |method: &mut Loaded| {
-        let memory = method.fill_input_bytes(index).map_err(|error| input(index, error))?;
+    let fill = |loaded: &mut Loaded| {
+        let memory = loaded.method.fill_input_bytes(index).map_err(|error| input(index, error))?;
         Ok((memory.as_mut_ptr(), memory.len()))
     };
     // SAFETY: the caller promises all of them.
@@ -184,8 +186,8 @@ pub unsafe extern "C" fn cortado_output(
     data: *mut *const u8,
     bytes: *mut usize,
 ) -> i32 {
-    let find = |method: &mut Loaded| {
-        let memory = method.output_bytes(index).map_err(|error| output(index, error))?;
+    let find = |loaded: &mut Loaded| {
+        let memory = loaded.method.output_bytes(index).map_err(|error| output(index, error))?;
         Ok((memory.as_ptr(), memory.len()))
     };
     // SAFETY: the caller promises all of them.

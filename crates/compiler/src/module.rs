@@ -278,7 +278,7 @@ pub(crate) fn identifier(name: &str, prefix: &str) -> String {
 
 /// Whether a name, or what is made of it, is Rust's or has another meaning in the module.
 fn is_taken(name: &str) -> bool {
-    const TAKEN: [&str; 68] = [
+    const TAKEN: [&str; 70] = [
         // Keywords, those included that are reserved.
         "abstract",
         "as",

@@ -13,13 +13,13 @@ use crate::interpret::{NoAnswer, interpret, steps};
 use crate::targets::{ARENA_BYTES_MAX, STEPS_MAX, inputs, inputs_of, run};
 use cortado_compiler::lift::lift;
 use cortado_contract::{DType, Isa};
-use cortado_host::local::{AlignedBytes, Visitor, with_method};
+use cortado_host::local::{AlignedBytes, Method, with_method};
 use cortado_pte::owned::{
     Allocation, Delegate, ExtraTensorInfo, Instruction, Operator, Program, ScalarType,
     ShapeDynamism, Tensor, Value,
 };
 use cortado_pte::{WriteOptions, write};
-use cortado_runtime::{LayoutPolicy, Method, Micro};
+use cortado_runtime::LayoutPolicy;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A damaged file.
@@ -102,15 +102,10 @@ pub fn judge(mutant: &[u8], answers: &[Vec<u8>]) -> Verdict {
 }
 
 fn judge_calmly(mutant: &[u8], answers: &[Vec<u8>]) -> Verdict {
-    /// The sizes of the inputs, in bytes.
-    struct Sizes;
-    impl Visitor for Sizes {
-        type Output = Vec<usize>;
-        fn visit<M: Micro>(self, method: Method<'_, M>) -> Vec<usize> {
-            let inputs = (0..method.input_count()).map(|index| method.input_info(index));
-            inputs.map(|info| info.expect("an input").span().len()).collect()
-        }
-    }
+    let sizes = |method: Method<'_>| -> Vec<usize> {
+        let inputs = (0..method.input_count()).map(|index| method.input_info(index));
+        inputs.map(|info| info.expect("an input").span().len()).collect()
+    };
     let file = AlignedBytes::copy_of(mutant);
     let program = cortado_runtime::Program::parse(file.as_ref());
     let needs = match program.and_then(|program| program.requirements()) {
@@ -121,7 +116,7 @@ fn judge_calmly(mutant: &[u8], answers: &[Vec<u8>]) -> Verdict {
         return Verdict::NotTried;
     }
     // The adapting policy refuses least.
-    let loads = Isa::ALL.map(|isa| with_method(&file, isa, LayoutPolicy::Adapt, Sizes));
+    let loads = Isa::ALL.map(|isa| with_method(&file, isa, LayoutPolicy::Adapt, sizes));
     let inputs = match loads {
         [Ok(sizes), Ok(_), Ok(_)] => inputs_of(sizes.into_iter()),
         [Err(error), Err(_), Err(_)] => return Verdict::Refused(error.to_string()),

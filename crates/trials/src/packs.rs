@@ -5,8 +5,8 @@
 use crate::mutants::{self, Verdict, judge};
 use crate::targets::{inputs_of, run};
 use cortado_contract::Isa;
-use cortado_host::local::{AlignedBytes, Visitor, with_method};
-use cortado_runtime::{LayoutPolicy, Method, Micro};
+use cortado_host::local::{AlignedBytes, Method, with_method};
+use cortado_runtime::LayoutPolicy;
 
 /// A program with what a board must make of it.
 #[derive(Clone, Debug)]
@@ -71,17 +71,12 @@ impl Trial {
 
 /// The digest of the outputs of a program that loads (FNV-1a of 64 bits), from the inputs that boards give it.
 fn digest(file: &[u8], isa: Isa) -> u64 {
-    /// The sizes of the inputs, in bytes.
-    struct Sizes;
-    impl Visitor for Sizes {
-        type Output = Vec<usize>;
-        fn visit<M: Micro>(self, method: Method<'_, M>) -> Vec<usize> {
-            let inputs = (0..method.input_count()).map(|index| method.input_info(index));
-            inputs.map(|info| info.expect("an input").span().len()).collect()
-        }
-    }
+    let sizes = |method: Method<'_>| -> Vec<usize> {
+        let inputs = (0..method.input_count()).map(|index| method.input_info(index));
+        inputs.map(|info| info.expect("an input").span().len()).collect()
+    };
     let file = AlignedBytes::copy_of(file);
-    let sizes = with_method(&file, isa, LayoutPolicy::Adapt, Sizes).expect("it was loaded before");
+    let sizes = with_method(&file, isa, LayoutPolicy::Adapt, sizes).expect("it was loaded before");
     let outputs = run(&file, isa, &inputs_of(sizes.into_iter()));
     outputs.iter().flatten().fold(0xcbf2_9ce4_8422_2325, |digest, byte| {
         (digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)

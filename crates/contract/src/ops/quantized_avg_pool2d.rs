@@ -172,7 +172,8 @@ impl Windows {
     pub fn count(&self, ceil_mode: bool) -> Option<u32> {
         let reach = self.kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
         let room = self.input.checked_add(self.padding.checked_mul(2)?)?.checked_sub(reach)?;
-        let steps = if ceil_mode { room.div_ceil(self.stride) } else { room / self.stride };
+        let stride = self.stride.max(1);
+        let steps = if ceil_mode { room.div_ceil(stride) } else { room / stride };
         let begins_outside =
             ceil_mode && steps.checked_mul(self.stride)? >= self.input + self.padding;
         Some(if begins_outside { steps } else { steps + 1 })
@@ -190,7 +191,7 @@ impl Windows {
         let start = start as u32;
         // The first k that reaches the image, and the first one beyond it.
         let reach = |position: u32| match self.dilation {
-            1 => position.saturating_sub(start),
+            0 | 1 => position.saturating_sub(start),
             dilation => position.saturating_sub(start).div_ceil(dilation),
         };
         let (skipped, beyond) = (reach(self.padding), reach(end).min(self.kernel));

@@ -50,9 +50,9 @@ pub fn for_each_run<T: Element + Default>(
     let piece = if is_staged { length.min(STAGE_ELEMENTS) } else { length };
     let mut stage = [T::default(); STAGE_ELEMENTS];
     let mut position = Position::default();
-    for out in out.chunks_exact_mut(length) {
+    for out in out.chunks_exact_mut(length.max(1)) {
         let mut done = 0;
-        for out in out.chunks_mut(piece) {
+        for out in out.chunks_mut(piece.max(1)) {
             let stage = stage.get_mut(..out.len()).unwrap_or(&mut []);
             if is_staged {
                 copy(out, stage)?;
@@ -179,31 +179,50 @@ pub(super) fn borrow<'m, T: Element>(
     Some(Operands { broadcast, lhs, rhs, out })
 }
 
-/// Both operands have the result's extents and order, and lie apart from it.
+/// Both operands have the result's extents and order.
 pub(super) const FLAT: u16 = 1;
 /// Anything else.
 const OTHER: u16 = 2;
 
 /// The form of a packed operator; see [`super::form`].
 pub(super) const fn form(state: &[u32]) -> u16 {
-    let [head, lhs, rhs, out, ..] = state else { return OTHER };
+    let [head, ..] = state else { return OTHER };
     // One axis along which both advance.
-    let both = Advance::Both as u32;
     let axes = *head >> ADVANCE_SHIFT & ((1 << (2 * MAX_AXES)) - 1);
-    if axes == both && *lhs != *out && *rhs != *out { FLAT } else { OTHER }
+    if axes == Advance::Both as u32 { FLAT } else { OTHER }
 }
 
-/// Calls `apply` with the operands of a packed operator that is [`FLAT`], and with its result.
+/// Calls `apply` with pieces of the operands of a packed operator that is [`FLAT`], and of its result: with all at once, unless an operand
+/// is in place.
 #[inline(always)]
-pub(super) fn map_flat<T: Element>(
+pub(super) fn map_flat<T: Element + Default>(
     words: &[u32; BINARY_WORDS],
     memory: &mut Memory<'_>,
-    apply: impl FnOnce(Run<'_, T>, &mut [T]),
+    mut apply: impl FnMut(Run<'_, T>, &mut [T]),
 ) -> Option<()> {
-    let [_, lhs, rhs, out, count, ..] = *words;
+    let [_, lhs, rhs, target, count, ..] = *words;
     let count = count as usize;
-    let (reader, out) = memory.write::<T>(Location::from_word(out)?, count)?;
-    let operand = |word| reader.read::<T>(Location::from_word(word)?, count);
-    apply(Run::Both(operand(lhs)?, operand(rhs)?), out);
+    let (reader, out) = memory.write::<T>(Location::from_word(target)?, count)?;
+    let source = |word| match word == target {
+        true => Some(Source::InPlace),
+        false => reader.read(Location::from_word(word)?, count).map(Source::Apart),
+    };
+    let (lhs, rhs): (Source<'_, T>, Source<'_, T>) = (source(lhs)?, source(rhs)?);
+    let is_staged = matches!(lhs, Source::InPlace) || matches!(rhs, Source::InPlace);
+    let piece = if is_staged { STAGE_ELEMENTS } else { count };
+    let mut stage = [T::default(); STAGE_ELEMENTS];
+    let mut done = 0;
+    while done < count {
+        let out = out.get_mut(done..)?;
+        let length = piece.min(out.len());
+        let out = out.get_mut(..length)?;
+        let stage = stage.get_mut(..if is_staged { length } else { 0 })?;
+        if is_staged {
+            copy(out, stage)?;
+        }
+        let (lhs, rhs) = (lhs.after(done, stage)?, rhs.after(done, stage)?);
+        apply(Run::Both(lhs.get(..length)?, rhs.get(..length)?), out);
+        done += length;
+    }
     Some(())
 }

@@ -7,7 +7,7 @@
 //! ```
 
 use super::require_disjoint;
-use crate::memory::{Location, Memory};
+use crate::memory::{Location, Memory, copy};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
 use cortado_contract::ops::Cat;
@@ -30,9 +30,9 @@ pub fn place(
     if chunk_bytes == 0 || round_bytes == 0 {
         return Some(());
     }
-    let mut chunks = input.chunks_exact(chunk_bytes);
-    for round in out.chunks_exact_mut(round_bytes) {
-        round.get_mut(start..)?.get_mut(..chunk_bytes)?.copy_from_slice(chunks.next()?);
+    let mut chunks = input.chunks_exact(chunk_bytes.max(1));
+    for round in out.chunks_exact_mut(round_bytes.max(1)) {
+        copy(chunks.next()?, round.get_mut(start..)?.get_mut(..chunk_bytes)?)?;
     }
     Some(())
 }

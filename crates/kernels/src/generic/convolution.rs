@@ -63,8 +63,7 @@ pub(super) fn execute(state: &[u32], memory: &mut Memory<'_>, kernel: Kernel) ->
     let shape = unpack_shape(words);
     let [_, output_offset, min, max] = words[0].to_le_bytes().map(|byte| i32::from(byte as i8));
     let (input_offset, _) = unpack_halves(words[15]);
-    let [input, out, weights, bias, multipliers, shifts] =
-        [1, 2, 3, 4, 5, 6].map(|index: usize| Location::from_word(words[index]));
+    let [_, input, out, weights, bias, multipliers, shifts, ..] = words.map(Location::from_word);
     let outputs = shape.batches * shape.output.area() * shape.out_channels;
     let (reader, out) = memory.write::<i8>(out?, outputs)?;
     let inputs = shape.batches * shape.input.area() * shape.in_channels;
@@ -88,24 +87,26 @@ pub(super) fn execute(state: &[u32], memory: &mut Memory<'_>, kernel: Kernel) ->
 }
 
 fn unpack_shape(words: &[u32; STATE_WORDS]) -> ConvShape {
-    let pair = |index: usize| ((words[index] >> 16) as usize, (words[index] & 0xffff) as usize);
-    let plane = |index| {
-        let (height, width) = pair(index);
+    let [_, _, _, _, _, _, _, input, output, channels, kernel, stride, padding, dilation, rest, _] =
+        *words;
+    let pair = |word: u32| ((word >> 16) as usize, (word & 0xffff) as usize);
+    let plane = |word| {
+        let (height, width) = pair(word);
         Plane { height, width }
     };
-    let (in_channels, out_channels) = pair(9);
-    let (batches, group_channels) = pair(14);
+    let (in_channels, out_channels) = pair(channels);
+    let (batches, group_channels) = pair(rest);
     ConvShape {
         batches,
-        input: plane(7),
+        input: plane(input),
         in_channels,
-        output: plane(8),
+        output: plane(output),
         out_channels,
-        kernel: plane(10),
+        kernel: plane(kernel),
         group_channels,
-        stride: plane(11),
-        padding: plane(12),
-        dilation: plane(13),
+        stride: plane(stride),
+        padding: plane(padding),
+        dilation: plane(dilation),
     }
 }
 

@@ -9,7 +9,7 @@
 //! Inner axes without a frame belong to the row.
 
 use super::require_disjoint;
-use crate::memory::{Location, Memory};
+use crate::memory::{Location, Memory, copy};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::ops::Pad;
@@ -40,13 +40,13 @@ pub fn pad(frame: &Frame, value: &[u8], input: &[u8], out: &mut [u8]) -> Option<
         core::array::from_fn(|position| frame.out_extent(position) as usize);
     // A row is all of W and C where C has no frame, else C alone.
     let (rows, row) = if all_c == c { (1, w * c) } else { (w, c) };
-    let mut input = input.chunks_exact(row * element);
+    let mut input = input.chunks_exact((row * element).max(1));
     for image in 0..n {
         for line in 0..h {
             let start = ((image + before_n) * all_h + line + before_h) * all_w + before_w;
             let mut to = (start * all_c + before_c) * element;
             for _ in 0..rows {
-                out.get_mut(to..)?.get_mut(..row * element)?.copy_from_slice(input.next()?);
+                copy(input.next()?, out.get_mut(to..)?.get_mut(..row * element)?)?;
                 to += all_c * element;
             }
         }

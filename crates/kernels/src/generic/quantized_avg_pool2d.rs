@@ -72,11 +72,11 @@ pub(super) fn for_each_window(
     let row_bytes = width.input as usize * channels;
     let image_bytes = height.input as usize * row_bytes;
     let out_image_bytes = height.out as usize * width.out as usize * channels;
-    for (image, out) in out.chunks_exact_mut(out_image_bytes).enumerate() {
+    for (image, out) in out.chunks_exact_mut(out_image_bytes.max(1)).enumerate() {
         let input = input.get(image * image_bytes..)?.get(..image_bytes)?;
-        for (y, out) in (0..).zip(out.chunks_exact_mut(width.out as usize * channels)) {
+        for (y, out) in (0..).zip(out.chunks_exact_mut((width.out as usize * channels).max(1))) {
             let rows = height.taps(y);
-            for (x, out) in (0..).zip(out.chunks_exact_mut(channels)) {
+            for (x, out) in (0..).zip(out.chunks_exact_mut(channels.max(1))) {
                 let window = Window {
                     input,
                     channels,

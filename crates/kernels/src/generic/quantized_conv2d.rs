@@ -94,7 +94,7 @@ pub(super) fn convolve_turned<M: Micro>(
         first = first.min(last);
         let count = at_a_time.min(out_channels - first);
         let turned = turned.get_mut(..count * taps)?;
-        for (channel, row) in (first..).zip(turned.chunks_exact_mut(taps)) {
+        for (channel, row) in (first..).zip(turned.chunks_exact_mut(taps.max(1))) {
             let column = weights.get(channel..)?.iter().step_by(out_channels);
             row.iter_mut().zip(column).for_each(|(turned, weight)| *turned = *weight);
         }
@@ -182,7 +182,7 @@ impl Image<'_> {
         let mut windows = Gathering::new(self);
         let room = WINDOWS_BYTES / depth.max(1);
         let at_a_time = if room > M::WINDOWS { room - room % M::WINDOWS } else { room };
-        for out in out.chunks_mut(at_a_time * out_channels) {
+        for out in out.chunks_mut((at_a_time * out_channels).max(1)) {
             let pixels = out.len().checked_div(out_channels)?;
             windows.gather::<M>(pixels, &mut buffer.0)?;
             block.multiply::<M>(&buffer.0, pixels, out)?;

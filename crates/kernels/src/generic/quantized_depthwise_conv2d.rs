@@ -227,7 +227,7 @@ impl Image<'_> {
             *whole = whole.wrapping_add(offset.wrapping_mul(sum));
         }
         let image = self.batch.checked_mul(output.area() * out_channels)?;
-        let mut pixels = out.get_mut(image..)?.chunks_exact_mut(out_channels);
+        let mut pixels = out.get_mut(image..)?.chunks_exact_mut(out_channels.max(1));
         for row in 0..output.height {
             let row = rows.taps(row);
             for column in 0..output.width {
@@ -292,7 +292,8 @@ impl Image<'_> {
                 inputs, offset, weights, rows, columns, sums,
             );
         }
-        let (source, last) = (first / self.multiplier, (first + CHANNELS - 1) / self.multiplier);
+        let multiplier = self.multiplier.max(1);
+        let (source, last) = (first / multiplier, (first + CHANNELS - 1) / multiplier);
         if source == last {
             let inputs = inputs(source)?;
             return M::multiply_add_windows::<CHANNELS, true>(
@@ -300,7 +301,7 @@ impl Image<'_> {
             );
         }
         for (index, sum) in sums.iter_mut().enumerate() {
-            let inputs = inputs((first + index) / self.multiplier)?;
+            let inputs = inputs((first + index) / multiplier)?;
             let weights = Window { elements: weights.elements.get(index..)?, ..weights };
             let mut single = [*sum];
             M::multiply_add_windows::<1, false>(

@@ -44,7 +44,7 @@ pub fn transpose_conv_s8<M: Micro>(
     }
     let layer = Layer { shape, params, input, weights };
     let (rows, columns) = axes(shape);
-    let mut pixels = out.chunks_exact_mut(shape.out_channels);
+    let mut pixels = out.chunks_exact_mut(shape.out_channels.max(1));
     for batch in 0..shape.batches {
         for row in 0..shape.output.height {
             let row = rows.transposed_taps(row);

@@ -40,7 +40,7 @@ pub fn softmax(
     if count == 0 {
         return Some(());
     }
-    for (input, out) in input.chunks_exact(block).zip(out.chunks_exact_mut(block)) {
+    for (input, out) in input.chunks_exact(block.max(1)).zip(out.chunks_exact_mut(block.max(1))) {
         for column in 0..inner {
             let row = input.get(column..)?.iter().step_by(inner).map(|value| i32::from(*value));
             let greatest = row.clone().max()?;

@@ -7,7 +7,7 @@
 //! ```
 
 use super::require_disjoint;
-use crate::memory::{Location, Memory};
+use crate::memory::{Location, Memory, copy};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
 use cortado_contract::ops::SplitWithSizesCopy;
@@ -30,9 +30,9 @@ pub fn take(
     if chunk_bytes == 0 || round_bytes == 0 {
         return Some(());
     }
-    let mut rounds = input.chunks_exact(round_bytes);
-    for chunk in out.chunks_exact_mut(chunk_bytes) {
-        chunk.copy_from_slice(rounds.next()?.get(start..)?.get(..chunk_bytes)?);
+    let mut rounds = input.chunks_exact(round_bytes.max(1));
+    for chunk in out.chunks_exact_mut(chunk_bytes.max(1)) {
+        copy(rounds.next()?.get(start..)?.get(..chunk_bytes)?, chunk)?;
     }
     Some(())
 }

@@ -99,7 +99,7 @@ pub fn copy(moves: &Moves, input: &[u8], out: &mut [u8]) -> Option<()> {
     let run = moves.run as usize;
     let out = out.get_mut(..moves.out_bytes())?;
     let Some((inner, outer)) = moves.axes().split_last() else {
-        out.copy_from_slice(input.get(..run)?);
+        crate::memory::copy(input.get(..run)?, out)?;
         return Some(());
     };
     if out.is_empty() {
@@ -107,7 +107,7 @@ pub fn copy(moves: &Moves, input: &[u8], out: &mut [u8]) -> Option<()> {
     }
     let mut index = [0u32; MAX_AXES];
     let mut from = 0usize;
-    for row in out.chunks_exact_mut(run * inner.extent as usize) {
+    for row in out.chunks_exact_mut((run * inner.extent as usize).max(1)) {
         copy_row(input.get(from..)?, inner.stride as usize, run, row)?;
         for (index, axis) in index.iter_mut().zip(outer).rev() {
             *index += 1;
@@ -136,8 +136,8 @@ fn copy_row(input: &[u8], stride: usize, run: usize, row: &mut [u8]) -> Option<(
         }
         _ => {
             let mut from = 0;
-            for out in row.chunks_exact_mut(run) {
-                out.copy_from_slice(input.get(from..)?.get(..run)?);
+            for out in row.chunks_exact_mut(run.max(1)) {
+                crate::memory::copy(input.get(from..)?.get(..run)?, out)?;
                 from += stride;
             }
         }

@@ -31,8 +31,10 @@ impl Axis {
         let (tap, count) = if start >= self.padding && start - self.padding + reach < self.input {
             (0, self.kernel)
         } else {
-            let before = self.padding.saturating_sub(start).div_ceil(self.dilation);
-            let end = (self.input + self.padding).saturating_sub(start).div_ceil(self.dilation);
+            // At least 1, as a kernel's shape has it; said so that no division by 0 is looked out for.
+            let dilation = self.dilation.max(1);
+            let before = self.padding.saturating_sub(start).div_ceil(dilation);
+            let end = (self.input + self.padding).saturating_sub(start).div_ceil(dilation);
             (before, end.min(self.kernel).saturating_sub(before))
         };
         let position = (start + tap * self.dilation).wrapping_sub(self.padding);
@@ -62,22 +64,23 @@ impl Axis {
     #[inline]
     pub(super) fn transposed_taps(&self, output: usize) -> Taps {
         let target = output + self.padding;
+        let stride = self.stride.max(1);
         let meets = |tap: &usize| {
             let reached = tap * self.dilation;
             reached <= target
-                && (target - reached).is_multiple_of(self.stride)
-                && (target - reached) / self.stride < self.input
+                && (target - reached).is_multiple_of(stride)
+                && (target - reached) / stride < self.input
         };
         let nothing = Taps { tap: 0, tap_step: 1, position: 0, position_step: 0, count: 0 };
         let mut meeting = (0..self.kernel).filter(meets);
         let Some(first) = meeting.next() else { return nothing };
-        let position = (target - first * self.dilation) / self.stride;
+        let position = (target - first * self.dilation) / stride;
         let Some(second) = meeting.next() else {
             return Taps { tap: first, position, count: 1, ..nothing };
         };
         // Taps repeat with the period of their remainders, and those that meet the input are consecutive among them.
         let tap_step = second - first;
-        let position_step = (tap_step * self.dilation / self.stride).wrapping_neg();
+        let position_step = (tap_step * self.dilation / stride).wrapping_neg();
         Taps { tap: first, tap_step, position, position_step, count: 2 + meeting.count() }
     }
 }

@@ -12,7 +12,8 @@
 //! What it prints is `key=value`, one a line; a line that starts with `error:` says why the exit code is not 0.
 
 use cortado_runtime::{
-    ALIGNMENT, Banks, LayoutPolicy, MAX_REGIONS, Program, Requirements, bytes_of, digest,
+    ALIGNMENT, Banks, LayoutPolicy, Linked, MAX_REGIONS, Native, Operators, Program, Requirements,
+    bytes_of, digest,
 };
 
 use crate::arguments::Arguments;
@@ -69,6 +70,7 @@ fn execute(arguments: Arguments<'_>) -> Result<(), Reported> {
     let mut method = method.map_err(refused)?;
     println!("load_instructions={load_instructions}");
     println!("state_digest={:016x}", digest(bytes_of(method.state())));
+    println!("link_instructions={}", link_instructions(method.state()));
     println!("load_stack_bytes={load_stack}");
     println!("state_bytes={}", 4 * requirements.state_words);
     println!("method_bytes={}", size_of::<cortado_runtime::Method<'_>>());
@@ -79,11 +81,20 @@ fn execute(arguments: Arguments<'_>) -> Result<(), Reported> {
     }
 }
 
+/// The instructions of making a method of state that is prepared already, as a linked program's is.
+fn link_instructions(state: &'static [u32]) -> u64 {
+    let linked = Linked::new(&[], state, Operators::all::<Native>().kernels());
+    let linked = core::hint::black_box(linked);
+    let counter = Counter::start();
+    core::hint::black_box(linked.method(Banks::<1>::default()));
+    counter.elapsed()
+}
+
 /// State and arena out of the memory that there is, and what is left.
 fn divide(
-    ram: &mut [u8],
+    ram: &'static mut [u8],
     needed: Requirements,
-) -> Result<(&mut [u32], &mut [u8], &mut [u8]), Reported> {
+) -> Result<(&'static mut [u32], &'static mut [u8], &'static mut [u8]), Reported> {
     let given = ram.len();
     let state_bytes = (4 * needed.state_words as usize).next_multiple_of(ALIGNMENT);
     let total = state_bytes + needed.arena_bytes as usize;

@@ -6,6 +6,7 @@ use core::fmt;
 ///
 /// The discriminants are ExecuTorch's `ScalarType` codes (`schema/scalar_type.fbs`), which a `.pte` stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum DType {
     /// Unsigned 8-bit integer (`torch.uint8`).

@@ -22,6 +22,7 @@ use core::fmt;
 
 /// The form in which a linear layer's constant term is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ConstantForm {
     /// `kernel_sum` is present and `bias` is absent; the inner loop adds no input offset.
     KernelSum,

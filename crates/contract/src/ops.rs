@@ -130,6 +130,7 @@ macro_rules! declare_operators {
 
         /// An operator without its arguments.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[repr(u8)]
         pub enum OperatorKind {
             $(#[doc = concat!("See [`", stringify!($variant), "`].")] $variant,)*

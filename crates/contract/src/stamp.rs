@@ -105,6 +105,7 @@ impl TargetStamp {
 
 /// Why a stamp cannot be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum StampError {
     /// The bytes are not a stamp, or name an unknown core, instruction set or form.
     Malformed,

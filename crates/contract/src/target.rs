@@ -10,6 +10,7 @@ use core::str::FromStr;
 ///
 /// The order is inclusion: a core that has one also has the lesser ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Isa {
     /// Plain Thumb or Thumb-2.
     Scalar,
@@ -66,6 +67,7 @@ macro_rules! cpus {
         ///
         /// The discriminants are stored in the target stamp and never change.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[repr(u8)]
         pub enum Cpu { $($(#[$doc])* $variant = $code,)* }
 
@@ -165,6 +167,7 @@ impl core::error::Error for UnknownCpu {}
 
 /// A core together with the instruction set that its kernels use: never greater than the core can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Target {
     cpu: Cpu,
     isa: Isa,

@@ -235,6 +235,7 @@ pub trait ArgumentWriter<D: Domain> {
 ///
 /// Small and without text, so that a device can return it; the host prints it with the argument's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Violation {
     /// The position of the offending argument in the schema; `out` is the last.
     pub argument: u8,
@@ -244,6 +245,7 @@ pub struct Violation {
 
 /// What can be wrong with an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Rule {
     /// The element type is not one that the operator takes here.

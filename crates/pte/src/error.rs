@@ -7,6 +7,7 @@ use core::fmt;
 /// Small and [`Copy`], so a device can pass it on for nothing; the words are only in
 /// [`Display`](fmt::Display).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Error {
     /// What is wrong.
     pub kind: ErrorKind,
@@ -16,6 +17,7 @@ pub struct Error {
 
 /// What is wrong with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The file does not start like a program of this format generation (`ET12` at byte 4).

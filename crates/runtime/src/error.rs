@@ -9,6 +9,7 @@ use cortado_contract::value::Violation;
 
 /// Why a program cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum LoadError {
     /// The file is not a sound program.
@@ -64,6 +65,7 @@ pub enum LoadError {
 
 /// A constant form that this build's kernels do not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LayoutMismatch {
     /// The instruction's position.
     pub instruction: u16,
@@ -79,6 +81,7 @@ pub struct LayoutMismatch {
 
 /// A part of the program format that this runtime does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Unsupported {
     /// A method with other than one chain of instructions.
     Chains,
@@ -99,6 +102,7 @@ pub enum Unsupported {
 
 /// What is wrong with an instruction, an input or an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum OperatorProblem {
     /// The file is not sound here.
@@ -156,6 +160,7 @@ pub enum OperatorProblem {
 
 /// What is wrong with an argument's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ArgumentCause {
     /// The file is not sound here.
@@ -187,6 +192,7 @@ pub enum ArgumentCause {
 
 /// Why an input or output is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TensorError {
     /// There is no input or output of this position.
@@ -208,6 +214,7 @@ pub enum TensorError {
 
 /// Why a method cannot be executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ExecuteError {
     /// An input has not been set since the last execution; its memory may have been reused.

@@ -35,7 +35,8 @@ const SAMPLES: usize = 1;
 const ANCHORS: &str = "testdata/anchors/models.csv";
 const RESULTS: &str = "bench/models.csv";
 const HEADER: &str = "model,target,board,macs,instructions,load_instructions,flash_bytes,arena_bytes,state_bytes,stack_bytes,\
-                      anchor_instructions,anchor_load_instructions,anchor_flash_bytes,anchor_planned_bytes,anchor_method_bytes,ratio,load_ratio";
+                      anchor_instructions,anchor_load_instructions,anchor_flash_bytes,anchor_planned_bytes,anchor_method_bytes,ratio,load_ratio,\
+                      link_instructions,link_ratio";
 
 /// Measures, prints a table and writes the results.
 pub(super) fn run(options: &Options) -> Result<(), String> {
@@ -72,20 +73,22 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
             let measured = run.measured;
             let flash_bytes = image.flash_bytes as usize + compiled.pte.len();
             let state_bytes = 4 * ready.requirements.state_words;
-            let (ratio, load_ratio) = (
+            let (ratio, load_ratio, link_ratio) = (
                 ratio(measured.instructions, of("instructions")),
                 ratio(measured.load_instructions, of("load_instructions")),
+                ratio(measured.link_instructions, of("load_instructions")),
             );
             println!(
-                "  {model:<18} {:>11} {ratio:>6} of {:>9}   load {:>8} {load_ratio:>6} of {:>7}   {:.3}/MAC",
+                "  {model:<18} {:>11} {ratio:>6} of {:>9}   load {:>8} {load_ratio:>6} of {:>7}, linked {}   {:.3}/MAC",
                 measured.instructions,
                 of("instructions"),
                 measured.load_instructions,
                 of("load_instructions"),
+                measured.link_instructions,
                 measured.instructions as f64 / report.macs as f64,
             );
             rows.push(format!(
-                "{model},{cpu},{},{},{},{},{flash_bytes},{},{state_bytes},{},{},{},{},{},{},{ratio},{load_ratio}",
+                "{model},{cpu},{},{},{},{},{flash_bytes},{},{state_bytes},{},{},{},{},{},{},{ratio},{load_ratio},{},{link_ratio}",
                 image.board.name,
                 report.macs,
                 measured.instructions,
@@ -97,6 +100,7 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
                 of("flash_bytes"),
                 of("planned_bytes"),
                 of("method_bytes"),
+                measured.link_instructions,
             ));
         }
     }

@@ -40,8 +40,10 @@ pub struct BoardRun {
 /// What an image measures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
-    /// Instructions of loading the program.
+    /// Instructions of loading the program from its file.
     pub load_instructions: u64,
+    /// Instructions of making a method of a linked program.
+    pub link_instructions: u64,
     /// The digest of what loading prepared, as [`cortado_runtime::digest`] has it.
     pub state_digest: u64,
     /// Bytes of a method with one bank, besides its state.
@@ -200,6 +202,7 @@ impl Measured {
             |key: &str| lines.get(key).and_then(|value| u64::from_str_radix(value, 16).ok());
         Measured {
             load_instructions: number("load_instructions"),
+            link_instructions: number("link_instructions"),
             state_digest: hexadecimal("state_digest").unwrap_or(0),
             method_bytes: number("method_bytes"),
             instructions: number("instructions"),

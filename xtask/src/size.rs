@@ -133,19 +133,19 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 }
 
 /// The RAM of a method with one bank on a board.
-pub(crate) const METHOD_BYTES: usize = 40;
+const METHOD_BYTES: usize = 40;
 
 /// A compiled model with its module, written to where the firmware finds it.
-pub(crate) struct Made {
-    pub(crate) compiled: Compiled,
-    pub(crate) ready: Ready,
+struct Made {
+    compiled: Compiled,
+    ready: Ready,
     module: PathBuf,
     name: String,
     cpu: Cpu,
 }
 
 impl Made {
-    pub(crate) fn new(model: &str, cpu: Cpu) -> Result<Self, String> {
+    fn new(model: &str, cpu: Cpu) -> Result<Self, String> {
         let compiled = compiled(model, Target::new(cpu))?;
         let folder = root().join("firmware/target/models");
         let name = format!("{model}-{cpu}");
@@ -188,21 +188,6 @@ impl Made {
             Err(refusal) => refusal.message,
         };
         Ok(Some(format!("{model} on {}: {problem}", self.cpu)))
-    }
-
-    /// Builds an image that counts and runs it on one sample: instructions of making the method ready and of one execution.
-    pub(crate) fn count(&self, tools: &Tools, from_file: bool) -> Result<[u64; 2], String> {
-        let image = ModelImage { module: &self.module, from_file, bare: false };
-        let built =
-            tools.build_model(self.board(), self.isa(), Profile::Release, &self.name, &image);
-        let built = built.map_err(|error| error.to_string())?;
-        let mut samples = self.ready.samples(&self.name)?;
-        samples.truncate(1);
-        match tools.run_model(&built, &self.ready.boundary, &samples) {
-            Ok(Ok(run)) => Ok([run.measured.load_instructions, run.measured.instructions]),
-            Ok(Err(refusal)) => Err(refusal.message),
-            Err(error) => Err(error.to_string()),
-        }
     }
 }
 

@@ -1,20 +1,64 @@
-//! Runs a `.pte` program on a microcontroller: load once, execute many times.
+//! Runs compiled programs on a microcontroller: made ready once, executed many times, without an allocation.
 //!
-//! ```text
-//! let program = Program::parse(MODEL)?;
-//! let mut method = program.load(LayoutPolicy::Refuse, &mut state, &mut arena)?;
-//! method.set_input::<f32>(0, &samples)?;
+//! A program comes in one of two forms. **Linked**, it was loaded when it was compiled: the module that `cortado compile` writes beside the
+//! `.pte` has its prepared state, its constants and a table of just the kernels that it uses. Nothing reads or checks a file on the
+//! device, and the state stays in flash.
+//!
+//! ```no_run
+//! # mod model {
+//! #     use cortado_runtime::{Aligned, Linked, Method};
+//! #     pub type Arena = Aligned<16>;
+//! #     pub type Output0Element = f32;
+//! #     static LINKED: Linked = Linked::new(&[], &[0, 0, 3], &[]);
+//! #     pub fn link(arena: &mut Arena) -> Method<'_> {
+//! #         LINKED.method(&mut arena.0)
+//! #     }
+//! # }
+//! # fn run(samples: &[f32]) -> Result<(), Box<dyn std::error::Error>> {
+//! let mut arena = model::Arena::new();                           // `mod model;` is the module
+//! let mut method = model::link(&mut arena);
+//! method.set_input(0, samples)?;
 //! method.execute()?;
-//! let scores = method.output::<f32>(0)?;
+//! let scores = method.output::<model::Output0Element>(0)?;
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! Loading checks everything once: the file's structure, the target stamp, every operator's name, types, extents, parameters,
-//! memory and layout form. What it finds wrong it refuses with an error that says where; so a program is either
-//! computed exactly or not at all. [`Method::execute`] then looks nothing up and allocates nothing.
+//! The module's constant assertions tie it to the bytes of its program, to the instruction set of this build and to the version of prepared
+//! state: where one of these is another, the firmware does not compile.
+//!
+//! **From a file**, a program is loaded on the device, say after an update over the air. Loading checks everything once: the file's
+//! structure, the target stamp, every operator's name, types, extents, parameters, memory and layout form. What it finds wrong it
+//! refuses with an error that says where; so a program is either computed exactly or not at all.
+//!
+//! ```no_run
+//! use cortado_runtime::{LayoutPolicy, Operators, Program, operators};
+//!
+//! const SET: Operators = operators![QuantizePerTensor, QuantizedLinear, DequantizePerTensor];
+//! # fn run(file: &[u8], samples: &[f32]) -> Result<(), Box<dyn std::error::Error>> {
+//! # let (mut state, mut arena) = ([0; 64], cortado_runtime::Aligned::<256>::new());
+//! let program = Program::parse(file)?;
+//! let mut method = program.load_with(&SET, LayoutPolicy::Refuse, &mut state, &mut arena.0)?;
+//! method.set_input(0, samples)?;
+//! method.execute()?;
+//! let scores = method.output::<f32>(0)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Only the kernels of the set are linked, and an operator that is not in it is refused by name. [`Program::load`] takes every operator of
+//! the build. Both forms give the same [`Method`]: executing looks nothing up by name and allocates nothing.
 //!
 //! Memory is the caller's: the file is read in place, activations live in an arena and prepared operators in a few words of
 //! state. Both sizes are known before ([`Program::requirements`]). The arena may be several banks of memory, if the program was
 //! compiled for them, and inputs and outputs may be the caller's own buffers ([`Method::execute_with`]).
+//!
+//! # Features
+//!
+//! * `isa-scalar`, `isa-dsp`, `isa-mve`: the instruction set of the kernels, exactly one on a Cortex-M. On the host all are there, as portable
+//!   models.
+//! * `float`: [`Operators::all`] has operators in float too. A set that names one has it without the feature.
+//! * `defmt`: errors implement `defmt::Format`.
 
 #![no_std]
 #![forbid(unsafe_code)]

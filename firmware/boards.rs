@@ -150,25 +150,42 @@ impl Board {
     }
 
     /// How code is generated for the board's core with `isa`; `None` if the core cannot have it.
-    ///
-    /// `scalar` code has none of the DSP instructions, not even ones that the compiler would find by itself:
-    /// on an M4 or M7 it is an M3's code.
     pub fn code_generation(&self, isa: Isa) -> Option<CodeGeneration> {
-        if isa > self.cpu.default_isa() {
-            return None;
-        }
-        let (triple, target_features) = match (self.cpu, isa) {
-            (Cpu::M0 | Cpu::M0Plus | Cpu::M1, _) => ("thumbv6m-none-eabi", ""),
-            (Cpu::M23, _) => ("thumbv8m.base-none-eabi", ""),
-            (Cpu::M3 | Cpu::M4 | Cpu::M7, Isa::Scalar) => ("thumbv7m-none-eabi", ""),
-            (Cpu::M3 | Cpu::M4 | Cpu::M7, _) => ("thumbv7em-none-eabihf", ""),
-            (_, Isa::Scalar) => ("thumbv8m.main-none-eabihf", ""),
-            (_, Isa::Dsp) => ("thumbv8m.main-none-eabihf", "+dsp"),
-            // Without `lob`, LLVM loses copies between vector registers and so computes wrong results: the pass
-            // that expands them (ARMLowOverheadLoops) runs only with it. Every core with Helium has it.
-            (_, Isa::Mve) => ("thumbv8m.main-none-eabihf", "+v8.1m.main,+lob,+mve"),
+        code_generation(self.cpu, isa)
+    }
+}
+
+/// How code is generated for a core with `isa`, floats in registers where it has them; `None` if the core cannot have it.
+///
+/// `scalar` code has none of the DSP instructions, not even ones that the compiler would find by itself:
+/// on an M4 or M7 it is an M3's code.
+pub fn code_generation(cpu: Cpu, isa: Isa) -> Option<CodeGeneration> {
+    if isa > cpu.default_isa() {
+        return None;
+    }
+    let (triple, target_features) = match (cpu, isa) {
+        (Cpu::M0 | Cpu::M0Plus | Cpu::M1, _) => ("thumbv6m-none-eabi", ""),
+        (Cpu::M23, _) => ("thumbv8m.base-none-eabi", ""),
+        (Cpu::M3 | Cpu::M4 | Cpu::M7, Isa::Scalar) => ("thumbv7m-none-eabi", ""),
+        (Cpu::M3 | Cpu::M4 | Cpu::M7, _) => ("thumbv7em-none-eabihf", ""),
+        (_, Isa::Scalar) => ("thumbv8m.main-none-eabihf", ""),
+        (_, Isa::Dsp) => ("thumbv8m.main-none-eabihf", "+dsp"),
+        // Without `lob`, LLVM loses copies between vector registers and so computes wrong results: the pass
+        // that expands them (ARMLowOverheadLoops) runs only with it. Every core with Helium has it.
+        (_, Isa::Mve) => ("thumbv8m.main-none-eabihf", "+v8.1m.main,+lob,+mve"),
+    };
+    Some(CodeGeneration { triple, target_features })
+}
+
+impl CodeGeneration {
+    /// The same code with floats passed in general registers, for firmware that is built so.
+    pub fn with_soft_float_calls(self) -> CodeGeneration {
+        let triple = match self.triple {
+            "thumbv7em-none-eabihf" => "thumbv7em-none-eabi",
+            "thumbv8m.main-none-eabihf" => "thumbv8m.main-none-eabi",
+            other => other,
         };
-        Some(CodeGeneration { triple, target_features })
+        CodeGeneration { triple, ..self }
     }
 }
 

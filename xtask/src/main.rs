@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod c;
 mod demo;
 mod fixtures;
 mod interop;
@@ -43,6 +44,10 @@ enum Verb {
     Bench(bench::Subject),
     /// Build a firmware of each model and nothing else, linked and loaded from a file, and say how large it is beside ExecuTorch's
     Size(size::Options),
+    /// Build the static library for C, and put cortado.h beside it
+    CLib(c::LibraryArguments),
+    /// Try the library for C on the host, under AddressSanitizer, and on emulated boards
+    C,
     /// Run the kernels' cases on emulated boards, with every instruction set that their cores can have
     Cases {
         /// Only on this board, such as mps3-an547
@@ -75,6 +80,8 @@ fn main() -> ExitCode {
         Verb::Test { full } => test::run(full),
         Verb::Bench(subject) => bench::run(&subject),
         Verb::Size(options) => size::run(&options),
+        Verb::CLib(arguments) => c::build_libraries(&arguments),
+        Verb::C => c::run(),
         Verb::Cases { board } => on_boards::run_cases(board.as_deref()),
         Verb::Models { theirs } => models::run(theirs),
         Verb::Interop { python, theirs } => interop::run(&python, theirs.as_deref()),

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
 use crate::steps::{Tally, cargo};
-use crate::{models, on_boards, selftest, steps};
+use crate::{c, models, on_boards, selftest, steps};
 use cortado_host::boards::Tools;
 use std::process::Command;
 
@@ -15,6 +15,7 @@ pub(crate) fn run(full: bool) -> Result<(), String> {
     cargo(&["doc", "--workspace", "--no-deps", "--quiet"])?;
     let mut tally = Tally::default();
     on_boards::run(&tools, &mut tally)?;
+    c::run_all(&tools, &mut tally)?;
     models::run_all(&tools, false, &mut tally)?;
     models::run_theirs(&tools, false, &mut tally)?;
     if full {

@@ -5,6 +5,7 @@
 use crate::error::{Code, Failure};
 use core::ops::Range;
 use core::slice;
+use cortado_runtime::Aligned;
 
 /// A piece of memory: `cortado_memory` in C.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,12 @@ impl Piece {
     /// Null without being empty, or a length that no memory has.
     pub fn new(data: *const u8, bytes: usize, parameter: u8) -> Result<Piece, Failure> {
         if bytes == 0 {
-            return Ok(Piece { data: core::ptr::dangling_mut::<u128>().cast(), bytes, parameter });
+            // As aligned as anything must be.
+            return Ok(Piece {
+                data: core::ptr::dangling_mut::<Aligned<1>>().cast(),
+                bytes,
+                parameter,
+            });
         }
         if data.is_null() {
             return Err(Failure::Parameter(Code::Null, parameter));

@@ -9,6 +9,7 @@ mod table;
 mod code;
 mod emulator;
 mod image;
+mod library;
 mod program;
 mod qemu;
 mod tools;
@@ -21,9 +22,11 @@ pub use {
     code::Code,
     emulator::{Run, RunOutput},
     image::{Content, Image, ModelImage, Profile},
+    library::{CCompiler, Library, LibraryOptions},
     program::{BoardProgram, BoardRefusal, BoardRun, Measured},
     table::{
         BOARDS, Board, COMMAND_LINE_BYTES_MAX, CodeGeneration, LARGE_M0, ProgramPlace, Region,
+        code_generation,
     },
     tools::Tools,
 };

@@ -85,6 +85,15 @@ impl Tools {
         format!("{}{note}", version.trim())
     }
 
+    /// Adds a target that no board has, where `rustup` can. If it cannot, the build says what is missing.
+    pub(super) fn add_target(&self, triple: &str) {
+        if matches!(self.compiler, Compiler::Ready) && !has_core(triple) {
+            let mut command = Command::new("rustup");
+            command.args(["target", "add", triple]).stdin(Stdio::null()).stderr(Stdio::null());
+            succeeds_within(&mut command, Duration::from_secs(120));
+        }
+    }
+
     /// Cargo, told how to generate code but not yet what to build.
     pub(super) fn cargo(&self, code: &CodeGeneration) -> Command {
         let mut command = match &self.compiler {

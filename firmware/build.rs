@@ -1,6 +1,6 @@
 //! Settles which board and instruction set the image is for, and writes its linker scripts.
 
-#[path = "boards.rs"]
+#[path = "../crates/host/src/boards/table.rs"]
 #[allow(dead_code, reason = "xtask uses the rest")]
 mod boards;
 
@@ -13,7 +13,7 @@ use cortado_contract::{Cpu, Isa, Target};
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=boards.rs");
+    println!("cargo::rerun-if-changed=../crates/host/src/boards/table.rs");
     println!(
         "cargo::rustc-check-cfg=cfg(cortado_architecture, values(\"armv6m\", \"armv7m\", \"armv8m\"))"
     );

@@ -3,15 +3,13 @@
 //! [`Tools`] stands for what that takes: an emulator and a compiler that has, or can make, Rust's `core` for
 //! Cortex-M. With them, [`Tools::build`] makes an [`Image`] and [`Tools::run`] runs it.
 
-#[path = "../../../firmware/boards.rs"]
-mod table;
-
 mod code;
 mod emulator;
 mod image;
 mod library;
 mod program;
 mod qemu;
+mod table;
 mod tools;
 
 use std::fmt;

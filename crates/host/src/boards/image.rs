@@ -226,9 +226,30 @@ fn float_feature(board: &Board) -> &'static str {
     if board.flash.bytes <= SMALL_FLASH_BYTES { "" } else { ",float" }
 }
 
-/// The firmware's folder in this source tree.
+/// Where the firmware's sources are, for a program that has left the source tree it was built in.
+const FIRMWARE_VARIABLE: &str = "CORTADO_FIRMWARE";
+
+/// The firmware's folder: what the environment says, else the one in the source tree that this was built in.
 pub(super) fn firmware_directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware")
+    match std::env::var_os(FIRMWARE_VARIABLE) {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware"),
+    }
+}
+
+/// Fails where there are no sources to build images from.
+pub(super) fn require_firmware() -> Result<(), BoardError> {
+    let folder = firmware_directory();
+    if folder.join("build.rs").is_file() {
+        return Ok(());
+    }
+    Err(BoardError::MissingTool {
+        reason: format!("{} does not have the firmware's sources", folder.display()),
+        remedy: format!(
+            "boards run images that are built from the folder `firmware` of Cortado's repository: check it out and set \
+             {FIRMWARE_VARIABLE} to that folder"
+        ),
+    })
 }
 
 fn read_image(path: PathBuf, board: &'static Board, isa: Isa) -> Result<Image, BoardError> {

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use cortado_contract::Isa;
 
-use super::image::firmware_directory;
+use super::image::{firmware_directory, require_firmware};
 use super::qemu::{QEMU, Qemu};
 use super::{BOARDS, BoardError, CodeGeneration};
 
@@ -45,6 +45,7 @@ impl Tools {
     /// # Errors
     /// One of them is missing; the error says what to install.
     pub fn find() -> Result<Tools, BoardError> {
+        require_firmware()?;
         let not_found = |what: &str| missing(format!("{what} is not found"));
         let qemu = Qemu::find().ok_or_else(|| not_found(QEMU))?;
         let compiler = find_compiler().ok_or_else(|| not_found("a Rust compiler for Cortex-M"))?;

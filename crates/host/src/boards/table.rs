@@ -1,6 +1,6 @@
 //! The boards that the firmware is built for: the one table of their cores, memories and code generation.
 //!
-//! The firmware's build script and `xtask` both include this file, so that an image's linker script and the
+//! The firmware's build script includes this file too, so that an image's linker script and the
 //! emulator's command line cannot disagree.
 
 use cortado_contract::{Cpu, Isa};

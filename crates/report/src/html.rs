@@ -10,7 +10,11 @@ use crate::model::{Family, Finding, Report, Severity};
 use crate::text::{bytes, count, counted, short_bytes, short_count};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-const STYLE: &str = include_str!("style.css");
+/// The colours, in the light and in the dark.
+const COLOURS: &str = include_str!("html/colours.css");
+/// What the chart of memory looks like, on the page and alone.
+const CHART: &str = include_str!("html/chart.css");
+const PAGE: &str = include_str!("html/page.css");
 
 /// No scripts and nothing from elsewhere: what slipped through as markup could still do nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
@@ -37,7 +41,7 @@ pub(crate) fn page(report: &Report) -> String {
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content={ "Cortado " (env!("CARGO_PKG_VERSION")) };
                 title { (report.title) " · Cortado" }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(COLOURS)) (PreEscaped(CHART)) (PreEscaped(PAGE)) }
             }
             body {
                 (header(report))
@@ -66,6 +70,11 @@ pub(crate) fn page(report: &Report) -> String {
     let mut page = markup.into_string();
     page.push('\n');
     page
+}
+
+/// The chart of memory over time as an SVG file of its own; `None` where no memory is planned.
+pub(crate) fn memory_chart(report: &Report) -> Option<String> {
+    memory::alone(report).map(Markup::into_string)
 }
 
 fn header(report: &Report) -> Markup {

@@ -23,4 +23,9 @@ impl Report {
     pub fn page(&self) -> String {
         html::page(self)
     }
+
+    /// Memory over time with every buffer to scale, as an SVG file that stands alone; `None` where no memory is planned.
+    pub fn memory_chart(&self) -> Option<String> {
+        html::memory_chart(self)
+    }
 }

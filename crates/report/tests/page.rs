@@ -251,6 +251,19 @@ fn the_page_of_a_small_program_reads_as_it_should() {
     );
 }
 
+/// The picture in the README.
+#[test]
+fn the_picture_of_a_plan_is_true() {
+    let compiled = compiled("resnet8", Cpu::M55);
+    let picture = report("resnet8.pte", &compiled.pte).memory_chart().unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/memory-plan.svg");
+    if std::env::var_os("CORTADO_BLESS").is_some() {
+        std::fs::write(&path, &picture).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap();
+    assert!(picture == expected, "docs/memory-plan.svg is another; CORTADO_BLESS=1 writes it anew");
+}
+
 #[test]
 fn float_islands_and_transposes_are_found() {
     let compiled = compiled("op_encoder_layer", Cpu::M4);
@@ -428,7 +441,7 @@ fn damaged_files_have_no_page_and_do_no_harm() {
 /// Contrast of the style sheet's colours, after WCAG 2: 4.5 for text, 3 for what is drawn.
 #[test]
 fn colours_can_be_told_apart() {
-    let style = include_str!("../src/style.css");
+    let style = include_str!("../src/html/colours.css");
     let schemes = style.split("@media screen and (prefers-color-scheme: dark)");
     let schemes: Vec<&str> =
         schemes.take(2).map(|part| part.split_once("\n}").unwrap().0).collect();

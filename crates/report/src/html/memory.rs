@@ -3,7 +3,7 @@
 use super::flow::tensor_text;
 use crate::model::{Buffer, Family, Memory, Report};
 use crate::text::{bytes, count, counted, list};
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -136,43 +136,72 @@ fn px(value: f64) -> String {
 }
 
 fn chart(report: &Report) -> Markup {
+    let it = Measures::of(&report.memory);
+    // Narrow windows scroll before the labels get too small to read.
+    let min_width = if it.width > WIDTH { it.width } else { 0.72 * it.width };
+    html! {
+        figure.chart {
+            div.scroll tabindex="0" role="region" aria-label="Chart of memory over time" {
+                svg role="group" aria-label=(summary(report)) width=(px(it.width)) height=(px(it.height))
+                    viewBox={ "0 0 " (px(it.width)) " " (px(it.height)) } style={ "min-width:" (px(min_width)) "px" } {
+                    (drawing(report, &it))
+                }
+            }
+        }
+    }
+}
+
+/// The chart as a file of its own.
+pub(super) fn alone(report: &Report) -> Option<Markup> {
+    if report.memory.buffers.is_empty() {
+        return None;
+    }
+    let it = Measures::of(&report.memory);
+    Some(html! {
+        svg.chart xmlns="http://www.w3.org/2000/svg" role="img" aria-label=(summary(report))
+            width=(px(it.width)) height=(px(it.height)) viewBox={ "0 0 " (px(it.width)) " " (px(it.height)) } {
+            style { (PreEscaped(super::COLOURS)) (PreEscaped(super::CHART)) }
+            rect.ground width=(px(it.width)) height=(px(it.height)) {}
+            (drawing(report, &it))
+        }
+    })
+}
+
+/// The chart in a sentence, for who does not see it.
+fn summary(report: &Report) -> String {
     let memory = &report.memory;
-    let it = Measures::of(memory);
-    let bottom = it.strip - TICKS - 18.0;
-    let replaced: BTreeSet<usize> = memory.buffers.iter().filter_map(|it| it.over).collect();
-    let summary = format!(
+    format!(
         "{} in {}. At the peak, {}, {} are live.",
         counted(memory.buffers.len(), "buffer"),
         bytes(memory.arena_bytes()),
         when(report, memory.peak),
         bytes(memory.live_bytes.get(memory.peak).copied().unwrap_or(0))
-    );
+    )
+}
+
+/// What is drawn.
+fn drawing(report: &Report, it: &Measures) -> Markup {
+    let memory = &report.memory;
+    let bottom = it.strip - TICKS - 18.0;
+    let replaced: BTreeSet<usize> = memory.buffers.iter().filter_map(|it| it.over).collect();
+    let peak = it.x(memory.peak as f64 + 0.5).clamp(LEFT + 14.0, it.width - 24.0);
     html! {
-        figure.chart {
-            div.scroll tabindex="0" role="region" aria-label="Chart of memory over time" {
-                svg role="group" aria-label=(summary) width=(px(it.width)) height=(px(it.height))
-                    viewBox={ "0 0 " (px(it.width)) " " (px(it.height)) }
-                    style={ "min-width:" (px(if it.width > WIDTH { it.width } else { 0.72 * it.width })) "px" } {
-                    rect.peak-column x=(px(it.x(memory.peak as f64))) y=(px(TOP - 14.0))
-                        width=(px(it.column)) height=(px(bottom - TOP + 14.0)) {}
-                    text.peak-label x=(px((it.x(memory.peak as f64 + 0.5)).clamp(LEFT + 14.0, it.width - 24.0))) y=(px(TOP - 16.0)) { "peak" }
-                    @for (index, bank) in memory.banks.iter().enumerate() {
-                        (axis(&it, memory, index, bank.bytes))
-                    }
-                    @for (index, buffer) in memory.buffers.iter().enumerate() {
-                        (shape(report, &it, index, buffer, replaced.contains(&index)))
-                    }
-                    @if let (Some(bound), [bank]) = (memory.lower_bound_bytes, &memory.banks[..])
-                        && bound < bank.bytes {
-                        @let y = px(it.tops[0] + (bank.bytes - bound) as f64 * it.bytes);
-                        path.bound d={ "M" (px(LEFT)) " " (y) "H" (px(it.width - RIGHT)) } {}
-                        text.bound-label x=(px(it.width - RIGHT - 4.0)) y=(y) dy="-4" { "bound " (count(bound)) }
-                    }
-                    (ticks(&it, memory, bottom))
-                    (strip(report, &it))
-                }
-            }
+        rect.peak-column x=(px(it.x(memory.peak as f64))) y=(px(TOP - 14.0))
+            width=(px(it.column)) height=(px(bottom - TOP + 14.0)) {}
+        text.peak-label x=(px(peak)) y=(px(TOP - 16.0)) { "peak" }
+        @for (index, bank) in memory.banks.iter().enumerate() {
+            (axis(it, memory, index, bank.bytes))
         }
+        @for (index, buffer) in memory.buffers.iter().enumerate() {
+            (shape(report, it, index, buffer, replaced.contains(&index)))
+        }
+        @if let (Some(bound), [bank]) = (memory.lower_bound_bytes, &memory.banks[..]) && bound < bank.bytes {
+            @let y = px(it.tops[0] + (bank.bytes - bound) as f64 * it.bytes);
+            path.bound d={ "M" (px(LEFT)) " " (y) "H" (px(it.width - RIGHT)) } {}
+            text.bound-label x=(px(it.width - RIGHT - 4.0)) y=(y) dy="-4" { "bound " (count(bound)) }
+        }
+        (ticks(it, memory, bottom))
+        (strip(report, it))
     }
 }
 

@@ -9,6 +9,8 @@ mod fixtures;
 mod interop;
 mod models;
 mod on_boards;
+mod pages;
+mod release;
 mod selftest;
 mod size;
 mod steps;
@@ -35,7 +37,7 @@ enum Verb {
     Demo,
     /// Format, lints, tests on the host, kernels and models on emulated boards
     Test {
-        /// Also run what takes long: every image's self-test, with faults on purpose
+        /// Also run what takes long: every image's self-test, with faults on purpose; packages; reports in Chromium
         #[arg(long)]
         full: bool,
     },
@@ -69,6 +71,10 @@ enum Verb {
         #[arg(long, value_name = "FOLDER")]
         theirs: Option<PathBuf>,
     },
+    /// Show reports of models in Chromium, as pictures in target/pages (skipped where it is absent)
+    Pages,
+    /// Build the command as one static Linux binary, with man pages and completions, in target/dist
+    Release,
 }
 
 fn main() -> ExitCode {
@@ -85,6 +91,8 @@ fn main() -> ExitCode {
         Verb::Cases { board } => on_boards::run_cases(board.as_deref()),
         Verb::Models { theirs } => models::run(theirs),
         Verb::Interop { python, theirs } => interop::run(&python, theirs.as_deref()),
+        Verb::Pages => pages::run(),
+        Verb::Release => release::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
 use crate::steps::{Tally, cargo};
-use crate::{c, models, on_boards, selftest, steps};
+use crate::{c, models, on_boards, pages, selftest, steps};
 use cortado_host::boards::Tools;
 use std::process::Command;
 
@@ -19,6 +19,9 @@ pub(crate) fn run(full: bool) -> Result<(), String> {
     models::run_all(&tools, false, &mut tally)?;
     models::run_theirs(&tools, false, &mut tally)?;
     if full {
+        pages::run()?;
+        // Whatever is published is built from its package alone.
+        cargo(&["publish", "--workspace", "--dry-run", "--allow-dirty", "--quiet"])?;
         selftest::run(&tools, &mut tally).map_err(|error| error.to_string())?;
     }
     tally.finish()

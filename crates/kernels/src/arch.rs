@@ -15,6 +15,9 @@ mod float;
 pub mod model;
 pub mod mve;
 #[cfg(any(cortado_isa = "dsp", cortado_isa = "scalar"))]
+#[allow(unsafe_code, reason = "calls loops in assembly")]
+mod pair;
+#[cfg(any(cortado_isa = "dsp", cortado_isa = "scalar"))]
 mod quads;
 #[cfg(any(cortado_isa = "dsp", all(cortado_isa = "scalar", cortado_thumb = "2")))]
 #[allow(unsafe_code, reason = "calls loops in assembly")]

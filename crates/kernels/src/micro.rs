@@ -34,6 +34,15 @@ pub trait Micro: Copy + 'static {
     /// The dot product `Σ_i (lhs[i] + lhs_offset) · rhs[i]` over the shorter of both.
     fn dot(lhs: &[i8], lhs_offset: i32, rhs: &[i8]) -> i32;
 
+    /// Whether up to two rows are better left to [`Self::dot_pair`] than computed with others that are computed already.
+    const PAIRS: bool = false;
+
+    /// The dot products of [`Self::dot`] with both rows, over the shortest of all three.
+    #[inline(always)]
+    fn dot_pair(lhs: &[i8], lhs_offset: i32, rows: [&[i8]; 2]) -> [i32; 2] {
+        rows.map(|row| Self::dot(lhs, lhs_offset, row))
+    }
+
     /// Adds to `accumulators[j]` the sum of `(lhs[j] + lhs_offset) · rhs[j]` over all positions of two windows that are walked
     /// through alike; `j` counts neighbouring elements. If `REPEAT`, `lhs[0]` stands for every `lhs[j]`.
     ///
@@ -138,6 +147,7 @@ pub trait Micro: Copy + 'static {
     }
 
     /// Brings results into a range within that of `int8`.
+    #[inline(never)]
     fn clamp(out: &mut [i8], range: Activation) {
         for out in out {
             *out = range.clamp(i32::from(*out)) as i8;
@@ -145,6 +155,7 @@ pub trait Micro: Copy + 'static {
     }
 
     /// `Σ_i values[i]`.
+    #[inline(never)]
     fn sum(values: &[i8]) -> i32 {
         values.iter().fold(0i32, |sum, value| sum.wrapping_add(i32::from(*value)))
     }

@@ -61,24 +61,26 @@ impl Quads<'_> {
         if !self.fits(pixels, out) {
             return None;
         }
-        let factors = self.multipliers.iter().zip(self.shifts);
-        for (index, (whole, (multipliers, shifts))) in self.whole.iter().zip(factors).enumerate() {
-            let weights = self.weights.get(4 * index * self.depth..)?.get(..4 * self.depth)?;
+        let wholes = self.whole.as_flattened().iter();
+        let factors = self.multipliers.as_flattened().iter().zip(self.shifts.as_flattened());
+        for (channel, (whole, (multiplier, shift))) in wholes.zip(factors).enumerate() {
+            let weights = self.weights.get(channel * self.depth..)?.get(..self.depth)?;
+            let factor = Requantize { multiplier: *multiplier, shift: *shift };
             for pixel in 0..pixels {
                 let window = self.windows.get(pixel * self.depth..)?.get(..self.depth)?;
-                let mut sums = *whole;
-                M::dot_4(window, self.input_offset, weights, &mut sums);
-                let place = pixel * self.out_step + 4 * index;
-                let out = out.get_mut(place..)?.first_chunk_mut::<4>()?;
-                let factors = multipliers.iter().zip(shifts);
-                for ((out, sum), (multiplier, shift)) in out.iter_mut().zip(sums).zip(factors) {
-                    let factor = Requantize { multiplier: *multiplier, shift: *shift };
-                    *out = finish(sum, factor, self.output_offset);
-                }
+                let sum = dot::<M>(window, self.input_offset, weights);
+                *out.get_mut(pixel * self.out_step + channel)? =
+                    finish(whole.wrapping_add(sum), factor, self.output_offset);
             }
         }
         Some(())
     }
+}
+
+/// [`Micro::dot`], once in an image: models are for what is rare.
+#[inline(never)]
+pub(crate) fn dot<M: Micro>(lhs: &[i8], lhs_offset: i32, rhs: &[i8]) -> i32 {
+    M::dot(lhs, lhs_offset, rhs)
 }
 
 /// Output features, in fours, of one row of a fully connected layer.
@@ -126,17 +128,15 @@ impl Row<'_> {
             return None;
         }
         let depth = self.input.len();
-        for (index, constants) in self.constants.iter().enumerate() {
-            let mut sums = *constants;
-            let weights = self.weights.get(4 * index * depth..)?.get(..4 * depth)?;
-            M::dot_4(self.input, self.input_offset, weights, &mut sums);
-            let factors = if self.has_one_factor() { 0 } else { index };
-            let factors = self.multipliers.get(factors)?.iter().zip(self.shifts.get(factors)?);
-            let out = out.get_mut(4 * index..)?.first_chunk_mut::<4>()?;
-            for ((out, sum), (multiplier, shift)) in out.iter_mut().zip(sums).zip(factors) {
-                let factor = Requantize { multiplier: *multiplier, shift: *shift };
-                *out = finish(sum, factor, self.output_offset);
-            }
+        for (feature, constant) in self.constants.as_flattened().iter().enumerate() {
+            let weights = self.weights.get(feature * depth..)?.get(..depth)?;
+            let factors = if self.has_one_factor() { feature % 4 } else { feature };
+            let factor = Requantize {
+                multiplier: *self.multipliers.as_flattened().get(factors)?,
+                shift: *self.shifts.as_flattened().get(factors)?,
+            };
+            let sum = dot::<M>(self.input, self.input_offset, weights);
+            *out.get_mut(feature)? = finish(constant.wrapping_add(sum), factor, self.output_offset);
         }
         Some(())
     }

@@ -41,7 +41,7 @@ macro_rules! operator_tests {
     ([$isa:ident] $($variant:ident = $module:ident,)*) => {$(
         #[test]
         fn $module() {
-            let mut memory = std::vec![0u8; $crate::sweep::MEMORY_BYTES];
+            let mut memory = std::vec![0u8; $crate::sweep::LARGE_BYTES];
             let mut suite = $crate::Suite::default();
             $crate::sweep::$module::run::<cortado_kernels::arch::$isa>(
                 &mut $crate::Workspace::new(&mut memory),

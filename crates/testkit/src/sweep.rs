@@ -10,8 +10,11 @@ mod elementwise;
 mod float;
 mod moves;
 
-/// The memory that the largest case needs.
+/// The memory that the largest case needs which is tried everywhere.
 pub const MEMORY_BYTES: usize = 8 * 1024;
+
+/// The memory that the largest case needs which is tried where there is so much: on hosts and on larger boards.
+pub const LARGE_BYTES: usize = 80 * 1024;
 
 macro_rules! declare_sweeps {
     ($($variant:ident = $module:ident,)*) => {

@@ -18,6 +18,11 @@ impl<'w> Workspace<'w> {
         Workspace { memory }
     }
 
+    /// The bytes that a case may take.
+    pub fn bytes(&self) -> usize {
+        self.memory.len()
+    }
+
     /// All of the memory, for one case.
     pub fn start(&mut self) -> Case<'_> {
         Case { rest: self.memory }

@@ -42,7 +42,7 @@ impl Micro for Dsp {
                 [sxtab16(offsets, quad), sxtab16_ror8(offsets, quad)]
             };
             // SAFETY: the loop reads and writes what `Row::fits` holds for the features that it is given.
-            unsafe { rows::compute::<Self>(row, out, widen, row::multiply) }
+            unsafe { rows::compute(row, out, row::BLOCK, widen, row::multiply) }
         }
         #[cfg(not(cortado_isa = "dsp"))]
         row.model::<Self>(out)
@@ -143,6 +143,14 @@ impl Micro for Dsp {
         *accumulators = [a, b, c, d];
     }
 
+    const PAIRS: bool = true;
+
+    #[cfg(cortado_isa = "dsp")]
+    fn dot_pair(lhs: &[i8], lhs_offset: i32, rows: [&[i8]; 2]) -> [i32; 2] {
+        // SAFETY: the loop reads and writes what is described there.
+        unsafe { super::pair::dot(lhs, lhs_offset, rows, pair::multiply) }
+    }
+
     #[inline(always)]
     fn dot(lhs: &[i8], lhs_offset: i32, rhs: &[i8]) -> i32 {
         let length = lhs.len().min(rhs.len());
@@ -162,6 +170,8 @@ impl Micro for Dsp {
 
 #[cfg(cortado_isa = "dsp")]
 mod depthwise;
+#[cfg(cortado_isa = "dsp")]
+mod pair;
 #[cfg(cortado_isa = "dsp")]
 mod row;
 #[cfg(cortado_isa = "dsp")]

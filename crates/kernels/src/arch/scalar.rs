@@ -35,12 +35,10 @@ impl Micro for Scalar {
     fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
         {
-            let widen = |quad: [i8; 4]| {
-                let [a, b, c, d] = quad.map(|value| i32::from(value) + row.input_offset);
-                [a as u32 & 0xffff | (b as u32) << 16, c as u32 & 0xffff | (d as u32) << 16]
-            };
+            let widen =
+                |quad: [i8; 4]| quad.map(|value| (i32::from(value) + row.input_offset) as u32);
             // SAFETY: the loop reads and writes what `Row::fits` holds for the features that it is given.
-            unsafe { rows::compute::<Self>(row, out, widen, row::multiply) }
+            unsafe { rows::compute(row, out, row::BLOCK, widen, row::multiply) }
         }
         #[cfg(all(cortado_isa = "scalar", cortado_thumb = "1"))]
         return thumb1::multiply_row(row, out);
@@ -96,6 +94,7 @@ impl Micro for Scalar {
     }
 
     #[cfg(not(cortado_thumb = "1"))]
+    #[inline(never)]
     fn sum(values: &[i8]) -> i32 {
         // Four bytes at a time, as numbers from 0 on, in pairs of halves that hold the sums of so many.
         let mut sum = 0i32;
@@ -127,6 +126,14 @@ impl Micro for Scalar {
         *accumulators = [a, b, c, d];
     }
 
+    const PAIRS: bool = true;
+
+    #[cfg(cortado_isa = "scalar")]
+    fn dot_pair(lhs: &[i8], lhs_offset: i32, rows: [&[i8]; 2]) -> [i32; 2] {
+        // SAFETY: the loop reads and writes what is described there.
+        unsafe { super::pair::dot(lhs, lhs_offset, rows, multiply_pair) }
+    }
+
     #[inline(always)]
     fn dot(lhs: &[i8], lhs_offset: i32, rhs: &[i8]) -> i32 {
         lhs.iter().zip(rhs).fold(0i32, |sum, (lhs, rhs)| {
@@ -138,16 +145,18 @@ impl Micro for Scalar {
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
 mod depthwise;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+mod pair;
+#[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
 mod row;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "1"))]
 mod thumb1;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
 mod windows;
 
-#[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
-use depthwise::multiply as multiply_channels;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "1"))]
-use thumb1::multiply_channels;
+use thumb1::{multiply_channels, multiply_pair};
+#[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
+use {depthwise::multiply as multiply_channels, pair::multiply as multiply_pair};
 
 /// Widens the weights of four channels.
 #[cfg(cortado_isa = "scalar")]

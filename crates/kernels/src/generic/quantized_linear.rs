@@ -12,8 +12,8 @@
 //!
 //! 1. A weight offset distributes over the sum, so it costs one sum per row instead of an addition per product. It
 //!    is 0 in every program that a compiler writes.
-//! 2. Four rows of weights share each load of the input. The last four overlap those before where features do not come in fours; fewer
-//!    than four are done one by one.
+//! 2. Four rows of weights share each load of the input. The last four overlap those before where features do not come in fours; one or
+//!    two are done as a pair where instruction sets have a loop for that.
 
 use super::{halves, require_disjoint, unpack_halves};
 use crate::memory::{Location, Memory, Reader};
@@ -54,37 +54,18 @@ pub fn linear_s8<M: Micro>(
     };
     let weights = weights.get(..out_features.checked_mul(in_features)?)?;
     let out = out.get_mut(..rows.checked_mul(out_features)?)?;
-    let layer = Product { params, offset, constants, in_features, weights };
-    // Constants are taken as they are where nothing is to be added to them.
-    let is_plain =
-        params.filter_offset.0 == 0 && constants.is_some() && !(M::FOLDS_OFFSETS && offset != 0);
-    let mut first = 0;
-    while first < out_features {
-        // The last four features overlap those before; less than four are done one by one.
-        first = if out_features < 4 { first } else { first.min(out_features - 4) };
-        let rest = out_features - first;
-        let count = match rest {
-            0..4 => rest,
-            _ if is_plain => rest / 4 * 4,
-            _ => rest.min(FEATURES_MAX) / 4 * 4,
-        };
-        if count >= 4 && !is_plain {
-            layer.rows::<M>(input, first, count, out_features, out)?;
-        } else {
-            // Not in chunks, which would cost a division.
-            for row in 0..rows {
-                let lhs = input.get(row.checked_mul(in_features)?..)?.get(..in_features)?;
-                let out = out.get_mut(row * out_features + first..)?.get_mut(..count)?;
-                match constants {
-                    Some(constants) if count >= 4 => {
-                        let sums = constants.get(first..)?.as_chunks::<4>().0;
-                        layer.row::<M>(lhs, first, sums, offset, out)?;
-                    }
-                    _ => layer.one_by_one::<M>(lhs, first, out)?,
-                }
-            }
+    let layer = Product { params, offset, constants, rows, in_features, out_features, weights };
+    let whole = out_features / 4 * 4;
+    if whole > 0 {
+        layer.quads::<M>(input, 0, whole, out)?;
+    }
+    match out_features - whole {
+        0 => {}
+        // The last four features overlap those before.
+        rest if whole > 0 && !(M::PAIRS && rest <= 2) => {
+            layer.quads::<M>(input, out_features - 4, 4, out)?;
         }
-        first += count;
+        _ => layer.by_pairs::<M>(input, whole, out)?,
     }
     if params.activation != Activation::INT8 {
         M::clamp(out, params.activation);
@@ -101,11 +82,45 @@ struct Product<'a> {
     params: &'a LinearParams<'a>,
     offset: i32,
     constants: Option<&'a [i32]>,
+    rows: usize,
     in_features: usize,
+    out_features: usize,
     weights: &'a [i8],
 }
 
 impl Product<'_> {
+    /// Computes `count` features from `first` on of all rows, in fours.
+    #[inline(always)]
+    fn quads<M: Micro>(
+        &self,
+        input: &[i8],
+        first: usize,
+        count: usize,
+        out: &mut [i8],
+    ) -> Option<()> {
+        // Constants are taken as they are where nothing is to be added to them.
+        let is_plain = self.params.filter_offset.0 == 0 && !(M::FOLDS_OFFSETS && self.offset != 0);
+        match self.constants {
+            Some(constants) if is_plain => {
+                let sums = constants.get(first..)?.as_chunks::<4>().0;
+                let depth = self.in_features;
+                // Not in chunks, which would cost a division.
+                for row in 0..self.rows {
+                    let lhs = input.get(row.checked_mul(depth)?..)?.get(..depth)?;
+                    let out = out.get_mut(row * self.out_features + first..)?.get_mut(..count)?;
+                    self.row::<M>(lhs, first, sums, self.offset, out)?;
+                }
+            }
+            _ => {
+                for start in (first..first + count).step_by(FEATURES_MAX) {
+                    let count = FEATURES_MAX.min(first + count - start);
+                    self.rows::<M>(input, start, count, out)?;
+                }
+            }
+        }
+        Some(())
+    }
+
     /// Computes features from `first` on of a row, whose sums start with `sums`.
     #[inline(always)]
     fn row<M: Micro>(
@@ -128,11 +143,12 @@ impl Product<'_> {
                 (multipliers, shifts.get(first..)?.as_chunks::<4>().0.get(..quads)?)
             }
         };
-        let are_short = multipliers.as_flattened().iter().zip(shifts.as_flattened()).all(
-            |(multiplier, shift)| {
-                M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
-            },
-        );
+        // A single factor stands there four times.
+        let step = if let Rescale::PerTensor(_) = self.params.rescale { 4 } else { 1 };
+        let factors = multipliers.as_flattened().iter().zip(shifts.as_flattened()).step_by(step);
+        let are_short = factors.into_iter().all(|(multiplier, shift)| {
+            M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
+        });
         let row = Row {
             input: lhs,
             weights: self.weights.get(first.checked_mul(lhs.len())?..)?,
@@ -152,7 +168,6 @@ impl Product<'_> {
         input: &[i8],
         first: usize,
         count: usize,
-        out_features: usize,
         out: &mut [i8],
     ) -> Option<()> {
         let depth = self.in_features;
@@ -167,7 +182,7 @@ impl Product<'_> {
         }
         let offset = if folds { 0 } else { self.offset };
         let mut added = 0i32;
-        for (row, out) in out.chunks_exact_mut(out_features).enumerate() {
+        for row in 0..self.rows {
             let lhs = input.get(row.checked_mul(depth)?..)?.get(..depth)?;
             let correction = self.correction::<M>(lhs);
             // On top of what the row before needed.
@@ -178,7 +193,8 @@ impl Product<'_> {
                 }
             }
             added = correction;
-            self.row::<M>(lhs, first, &sums, offset, out.get_mut(first..)?.get_mut(..count)?)?;
+            let out = out.get_mut(row * self.out_features + first..)?.get_mut(..count)?;
+            self.row::<M>(lhs, first, &sums, offset, out)?;
         }
         Some(())
     }
@@ -194,14 +210,29 @@ impl Product<'_> {
             }
         }
     }
-    /// Computes less than four features from `first` on of a row.
-    fn one_by_one<M: Micro>(&self, lhs: &[i8], first: usize, out: &mut [i8]) -> Option<()> {
-        let correction = self.correction::<M>(lhs);
-        for (feature, out) in (first..).zip(out) {
-            let row = self.weights.get(feature.checked_mul(lhs.len())?..)?.get(..lhs.len())?;
-            let sum = self.constant(feature).wrapping_add(correction);
-            let sum = sum.wrapping_add(M::dot(lhs, self.offset, row));
-            *out = finish(sum, self.params.rescale.factor(feature), self.params.output_offset.0);
+
+    /// Computes the features from `first` on of all rows, two at a time.
+    #[inline(never)]
+    fn by_pairs<M: Micro>(&self, input: &[i8], first: usize, out: &mut [i8]) -> Option<()> {
+        let depth = self.in_features;
+        for row in 0..self.rows {
+            let lhs = input.get(row.checked_mul(depth)?..)?.get(..depth)?;
+            let out = out.get_mut(row * self.out_features..)?.get_mut(..self.out_features)?;
+            let correction = self.correction::<M>(lhs);
+            let mut weights = self.weights.get(first.checked_mul(depth)?..)?;
+            let mut feature = first;
+            for out in out.get_mut(first..)?.chunks_mut(2) {
+                let (one, rest) = weights.split_at_checked(depth)?;
+                // A single one is computed twice.
+                let other = if out.len() < 2 { one } else { rest.get(..depth)? };
+                for (out, sum) in out.iter_mut().zip(M::dot_pair(lhs, self.offset, [one, other])) {
+                    let sum = sum.wrapping_add(self.constant(feature)).wrapping_add(correction);
+                    let factor = self.params.rescale.factor(feature);
+                    *out = finish(sum, factor, self.params.output_offset.0);
+                    feature += 1;
+                }
+                weights = rest.get(depth..).unwrap_or(&[]);
+            }
         }
         Some(())
     }

@@ -1,5 +1,6 @@
 //! Fully connected layers with one rescaling factor.
 
+use super::LARGE_BYTES;
 use crate::random::Random;
 use crate::suite::What;
 use crate::suite::{Failure, Suite, compare};
@@ -14,8 +15,8 @@ use cortado_kernels::generic::quantized_linear::linear_s8;
 const IN_FEATURES: &[usize] = &[0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 48, 67];
 const OUT_FEATURES: &[usize] = &[1, 2, 3, 4, 5, 7, 8, 9, 12];
 const ROWS: &[usize] = &[0, 1, 2, 3];
-/// Rows, inputs and outputs around eight sixteens and twice that, around the inputs that are widened in small and in large buffers, and
-/// around the block of features whose sums are kept.
+/// Rows, inputs and outputs around eight sixteens and twice that, around one, two and more of the pieces in which inputs are widened, and
+/// around the block of features whose sums are put together.
 const EDGES: &[(usize, usize, usize)] = &[
     (1, 127, 4),
     (2, 128, 8),
@@ -28,8 +29,10 @@ const EDGES: &[(usize, usize, usize)] = &[
     (1, 257, 4),
     (1, 272, 4),
     (1, 300, 8),
-    (1, 1023, 4),
-    (1, 1024, 4),
+    (1, 511, 5),
+    (1, 512, 6),
+    (2, 513, 4),
+    (1, 769, 4),
     (1, 1030, 4),
     (3, 5, 63),
     (2, 7, 64),
@@ -37,6 +40,9 @@ const EDGES: &[(usize, usize, usize)] = &[
     (1, 16, 68),
     (2, 20, 132),
 ];
+
+/// Inputs longer than a piece with more features than sums are kept of from one piece to the next.
+const LARGE: &[(usize, usize, usize)] = &[(1, 260, 131), (1, 514, 133)];
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
@@ -55,7 +61,8 @@ pub(super) fn sweep<M: Micro>(
             OUT_FEATURES.iter().map(move |out_features| (*rows, *in_features, *out_features))
         })
     };
-    let shapes = ROWS.iter().flat_map(around).chain(EDGES.iter().copied());
+    let large = if workspace.bytes() < LARGE_BYTES { &[] } else { LARGE };
+    let shapes = ROWS.iter().flat_map(around).chain(EDGES.iter().chain(large).copied());
     for (index, (rows, in_features, out_features)) in shapes.enumerate() {
         let shape = LinearShape { rows, in_features, out_features };
         for (form, is_kernel_sum) in [false, true].into_iter().enumerate() {

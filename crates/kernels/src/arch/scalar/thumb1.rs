@@ -12,6 +12,7 @@
 //! where nothing overflows for multipliers below `2^31`.
 
 use super::super::channels::Channels;
+use super::super::pair::Pair;
 use super::Scalar;
 use crate::tile::{Quads, Row};
 
@@ -579,6 +580,44 @@ pub(super) unsafe extern "C" fn multiply_channels(channels: &mut Channels<[i32; 
         "mov r9, r5",
         "mov r10, r6",
         "mov r11, r7",
+        "pop {{r4-r7, pc}}",
+    )
+}
+
+/// Adds the products of the input and two rows.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn multiply_pair(pair: &mut Pair) {
+    core::arch::naked_asm!(
+        "push {{r4-r7, lr}}",
+        "ldr r3, [r0, #20]",
+        "ldr r1, [r0, #12]",
+        "ldr r2, [r0, #16]",
+        "adds r1, r1, r3",
+        "adds r2, r2, r1",
+        "ldr r4, [r0, #24]",
+        "mov r12, r4",
+        "mov lr, r0",
+        "ldr r6, [r0]",
+        "ldr r7, [r0, #4]",
+        "ldr r0, [r0, #8]",
+        "adds r0, r0, r3",
+        "rsbs r3, r3, #0",
+        "beq 2f",
+        "1:",
+        "ldrsb r4, [r0, r3]",
+        "ldrsb r5, [r1, r3]",
+        "add r4, r12",
+        "muls r5, r4, r5",
+        "adds r6, r6, r5",
+        "ldrsb r5, [r2, r3]",
+        "muls r5, r4, r5",
+        "adds r7, r7, r5",
+        "adds r3, #1",
+        "bne 1b",
+        "2:",
+        "mov r0, lr",
+        "str r6, [r0]",
+        "str r7, [r0, #4]",
         "pop {{r4-r7, pc}}",
     )
 }

@@ -12,6 +12,32 @@ use cortado_pte::{Plan, Scalars, Value};
 pub(crate) struct FileInts<'p> {
     plan: Plan<'p>,
     items: Scalars<'p, i64>,
+    /// The first items, which rules and kernels ask for several times over.
+    first: [i32; FIRST_INTS],
+    /// How many of them there are.
+    known: u8,
+}
+
+const FIRST_INTS: usize = 4;
+
+impl<'p> FileInts<'p> {
+    fn new(plan: Plan<'p>, items: Scalars<'p, i64>) -> Self {
+        let mut list = FileInts { plan, items, first: [0; FIRST_INTS], known: 0 };
+        for index in 0..FIRST_INTS {
+            let value = list.read(index).and_then(|value| i32::try_from(value).ok());
+            let (Some(value), Some(place)) = (value, list.first.get_mut(index)) else { break };
+            *place = value;
+            list.known += 1;
+        }
+        list
+    }
+
+    fn read(&self, index: usize) -> Option<i64> {
+        match self.plan.value(i32::try_from(self.items.get(index)?).ok()?) {
+            Ok(Value::Int(value)) => Some(value),
+            _ => None,
+        }
+    }
 }
 
 impl IntList for FileInts<'_> {
@@ -20,9 +46,9 @@ impl IntList for FileInts<'_> {
     }
 
     fn get(&self, index: usize) -> Option<i64> {
-        match self.plan.value(i32::try_from(self.items.get(index)?).ok()?) {
-            Ok(Value::Int(value)) => Some(value),
-            _ => None,
+        match self.first.get(..usize::from(self.known)).and_then(|first| first.get(index)) {
+            Some(value) => Some(i64::from(*value)),
+            None => self.read(index),
         }
     }
 }
@@ -172,14 +198,14 @@ impl<'p> ArgumentReader<Loaded<FileLists<'p>>> for Arguments<'p> {
     fn optional_int_list(&mut self) -> Result<Option<FileInts<'p>>, OperatorProblem> {
         self.next(|context, value| match value {
             Value::Null => Ok(None),
-            Value::IntList(items) => Ok(Some(FileInts { plan: context.plan, items })),
+            Value::IntList(items) => Ok(Some(FileInts::new(context.plan, items))),
             _ => Err(ArgumentCause::Kind),
         })
     }
 
     fn int_list(&mut self) -> Result<FileInts<'p>, OperatorProblem> {
         self.next(|context, value| match value {
-            Value::IntList(items) => Ok(FileInts { plan: context.plan, items }),
+            Value::IntList(items) => Ok(FileInts::new(context.plan, items)),
             _ => Err(ArgumentCause::Kind),
         })
     }

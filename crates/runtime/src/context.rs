@@ -1,7 +1,9 @@
 //! A program's method, as loading looks at it: instructions with their operators, and tensors with their memory.
 
 use crate::error::{ArgumentCause, LoadError, Unsupported};
+use crate::lifetimes::Note;
 use crate::operators::{Loader, Operators, refusal};
+use core::cell::Cell;
 use cortado_contract::DType;
 use cortado_kernels::memory::{Location, MAX_REGIONS};
 use cortado_kernels::operand::{LoadedTensor, MAX_RANK};
@@ -21,6 +23,8 @@ pub(crate) struct Context<'p> {
     names: Vector<'p, cortado_pte::Operator<'p>>,
     /// What there is to choose from.
     pub(crate) operators: Operators<'p>,
+    /// What has been found out about each value's memory, as far as there is room to note it down: none at first.
+    pub(crate) notes: &'p [Cell<[u32; 2]>],
     /// The positions of the file's operators among those, one more than they are; 0 where one must be looked up.
     positions: [u8; KNOWN_OPERATORS],
 }
@@ -101,6 +105,7 @@ impl<'p> Context<'p> {
             instructions: chains.get(0)?.instructions()?,
             names,
             operators,
+            notes: &[],
             positions,
         })
     }
@@ -158,10 +163,19 @@ impl Context<'_> {
         for size in tensor.sizes().ok()?.iter() {
             bytes = bytes.checked_mul(u32::try_from(size).ok()?)?;
         }
-        let location = self.location(index, tensor, bytes).ok()?;
-        let start = location.offset_bytes() as u32;
-        let region = location.region_index()? as u8;
-        (bytes > 0).then_some(Span { region, start, end: start.checked_add(bytes)? })
+        span(self.location(index, tensor, bytes).ok()?, bytes)
+    }
+
+    /// What is noted down about a value.
+    pub(crate) fn known_note(&self, index: i32) -> Option<Note> {
+        Note::unpack(self.notes.get(index as u32 as usize)?.get())
+    }
+
+    /// Notes something down about a value, where there is room.
+    pub(crate) fn set_note(&self, index: i32, note: Note) {
+        if let Some(cell) = self.notes.get(index as u32 as usize) {
+            cell.set(note.pack());
+        }
     }
 
     /// The tensor with this value index; see [`Self::tensor`].
@@ -186,8 +200,11 @@ impl Context<'_> {
             .filter(|size| *size <= i32::MAX as u32)
             .ok_or(ArgumentCause::Extent)?;
         loaded.location = self.location(index, tensor, size)?;
-        let is_aligned = loaded.location.offset_bytes().is_multiple_of(dtype.size_bytes() as usize);
-        if is_aligned { Ok(loaded) } else { Err(ArgumentCause::Misaligned) }
+        if !loaded.location.offset_bytes().is_multiple_of(dtype.size_bytes() as usize) {
+            return Err(ArgumentCause::Misaligned);
+        }
+        self.set_note(index, span(loaded.location, size).map_or(Note::Nothing, Note::Tensor));
+        Ok(loaded)
     }
 
     fn location(
@@ -253,6 +270,13 @@ impl Context<'_> {
         let offset = u32::try_from(offset).map_err(|_| ArgumentCause::OutOfFile)?;
         Location::program(offset).ok_or(ArgumentCause::OutOfFile)
     }
+}
+
+/// The bytes at a location; `None` for a constant, and where there are none.
+fn span(location: Location, bytes: u32) -> Option<Span> {
+    let start = location.offset_bytes() as u32;
+    let region = location.region_index()? as u8;
+    (bytes > 0).then_some(Span { region, start, end: start.checked_add(bytes)? })
 }
 
 fn extents(tensor: &Tensor<'_>) -> Result<(usize, [u32; MAX_RANK]), ArgumentCause> {

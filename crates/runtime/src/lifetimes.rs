@@ -11,8 +11,8 @@
 //!    such as a reshaped result. Chains of layers find their writer one instruction back, so this is one walk for most
 //!    programs.
 //!
-//! Tensors are looked at many times over, so what is found out about each is noted down: in the arena, which holds nothing yet.
-//! Where that has no room, it is found out anew.
+//! Tensors are looked at many times over, so what is found out about each is noted down, mostly when its operators are prepared: in the
+//! arena, which holds nothing yet. Where that has no room, it is found out anew.
 //!
 //! Scratch memory counts as written. Whether an instruction may write over its own arguments is the operator's to say: its
 //! kernel checks that when it is prepared.
@@ -20,18 +20,15 @@
 use crate::context::{Context, Span};
 use crate::error::{LoadError, OperatorProblem};
 use crate::operators::Loader;
-use core::cell::Cell;
 use cortado_pte::{Scalars, Value};
 
-/// Checks all instructions, inputs and outputs, whose tensors have all been read without an error. `notes` may hold anything.
+/// Checks all instructions, inputs and outputs, whose tensors have all been read without an error.
 ///
 /// # Errors
 /// [`LoadError::Operator`] and [`LoadError::Boundary`], with [`OperatorProblem::Overwritten`],
 /// [`OperatorProblem::NeverWritten`] or [`OperatorProblem::Shared`].
-pub(crate) fn check(context: &Context<'_>, notes: &mut [[u32; 2]]) -> Result<(), LoadError> {
-    let notes = notes.get_mut(..context.plan.values().len()).unwrap_or_default();
-    notes.fill(Note::UNKNOWN);
-    let memory = Memory { context, notes: Cell::from_mut(notes).as_slice_of_cells() };
+pub(crate) fn check(context: &Context<'_>) -> Result<(), LoadError> {
+    let memory = Memory { context };
     memory.check_inputs()?;
     let mut count = 0;
     context.for_each_call(|instruction, call| {
@@ -57,7 +54,7 @@ pub(crate) fn check(context: &Context<'_>, notes: &mut [[u32; 2]]) -> Result<(),
 
 /// What there is to know about a value.
 #[derive(Clone, Copy)]
-enum Note {
+pub(crate) enum Note {
     /// It takes no memory that is written: a constant, a tensor without elements, or no tensor.
     Nothing,
     /// A tensor in these bytes.
@@ -67,13 +64,13 @@ enum Note {
 }
 
 impl Note {
-    const UNKNOWN: [u32; 2] = [0, 0];
+    pub(crate) const UNKNOWN: [u32; 2] = [0, 0];
     const NOTHING: [u32; 2] = [0, 1];
     const LIST: [u32; 2] = [0, 2];
     const IS_TENSOR: u32 = 1 << 31;
 
     /// `None` if nothing is known yet.
-    fn unpack(words: [u32; 2]) -> Option<Note> {
+    pub(crate) fn unpack(words: [u32; 2]) -> Option<Note> {
         match words {
             Note::UNKNOWN => None,
             Note::NOTHING => Some(Note::Nothing),
@@ -82,7 +79,7 @@ impl Note {
         }
     }
 
-    fn pack(self) -> [u32; 2] {
+    pub(crate) fn pack(self) -> [u32; 2] {
         match self {
             Note::Nothing => Note::NOTHING,
             Note::List => Note::LIST,
@@ -97,14 +94,11 @@ impl Note {
 /// The values of a program, with what is known about them.
 struct Memory<'c, 'p> {
     context: &'c Context<'p>,
-    /// By value, or none where there is no room.
-    notes: &'c [Cell<[u32; 2]>],
 }
 
 impl Memory<'_, '_> {
     fn note(&self, index: i32) -> Result<Note, OperatorProblem> {
-        let cell = self.notes.get(index as u32 as usize);
-        if let Some(note) = cell.and_then(|cell| Note::unpack(cell.get())) {
+        if let Some(note) = self.context.known_note(index) {
             return Ok(note);
         }
         let note = match self.context.plan.value(index).map_err(OperatorProblem::Format)? {
@@ -114,9 +108,7 @@ impl Memory<'_, '_> {
             Value::TensorList(_) => Note::List,
             _ => Note::Nothing,
         };
-        if let Some(cell) = cell {
-            cell.set(note.pack());
-        }
+        self.context.set_note(index, note);
         Ok(note)
     }
 

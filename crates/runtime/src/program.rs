@@ -5,7 +5,7 @@ use crate::arguments::{Arguments, FileLists};
 use crate::context::{BankSizes, Call, Context};
 use crate::error::{LayoutMismatch, LoadError, OperatorProblem};
 use crate::head;
-use crate::lifetimes;
+use crate::lifetimes::{self, Note};
 use crate::method::Method;
 use crate::operators::{LoadProblem, Operators};
 use core::cell::Cell;
@@ -230,18 +230,18 @@ impl<'p> Program<'p> {
     where
         'p: 'm,
     {
-        let context = self.context(operators)?;
+        let mut context = self.context(operators)?;
         let mut banks = arena.into();
         fit_banks(&context.banks, &mut banks.0)?;
         let judge =
             Judge { stamp: self.stamp, policy, isa: operators.isa(), first: Cell::new(None) };
+        let notes = room_for_notes(&mut banks.0);
+        let notes = notes.get_mut(..context.plan.values().len()).unwrap_or_default();
+        notes.fill(Note::UNKNOWN);
+        context.notes = Cell::from_mut(notes).as_slice_of_cells();
         let used = self.prepare_all(&context, &judge, state)?;
+        lifetimes::check(&context)?;
         let state = state.get(..used).unwrap_or(&[]);
-        let roomiest = banks.0.iter_mut().max_by_key(|bank| bank.len());
-        let roomiest = roomiest.map_or(&mut [][..], |bank| bank);
-        let whole = roomiest.len() / size_of::<[u32; 2]>() * size_of::<[u32; 2]>();
-        let words = roomiest.get_mut(..whole).and_then(cast_mut::<u32>).unwrap_or_default();
-        lifetimes::check(&context, words.as_chunks_mut().0)?;
         Ok(Method::new(self.constants, operators.kernels(), state, banks))
     }
 
@@ -290,6 +290,15 @@ impl<'p> Program<'p> {
     {
         Context::new(self.constants, self.view, *operators)
     }
+}
+
+/// The roomiest bank, which holds nothing while a program is being loaded.
+fn room_for_notes<'b>(banks: &'b mut [&mut [u8]]) -> &'b mut [[u32; 2]] {
+    let roomiest = banks.iter_mut().max_by_key(|bank| bank.len());
+    let roomiest = roomiest.map_or(&mut [][..], |bank| bank);
+    let whole = roomiest.len() / size_of::<[u32; 2]>() * size_of::<[u32; 2]>();
+    let words = roomiest.get_mut(..whole).and_then(cast_mut::<u32>).unwrap_or_default();
+    words.as_chunks_mut().0
 }
 
 /// Cuts each bank to what the program needs.

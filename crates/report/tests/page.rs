@@ -361,6 +361,24 @@ fn names_in_a_file_stay_text() {
 }
 
 #[test]
+fn a_file_with_an_operator_of_another_kind_is_shown_as_far_as_it_goes() {
+    let mut file = std::fs::read(testdata("pte-upstream/ds_cnn-m4.pte")).unwrap();
+    let name = b"cortex_m::pad";
+    let at = file.windows(name.len()).position(|window| window == name).unwrap();
+    file[at..at + 6].copy_from_slice(b"others");
+    let report = report("other.pte", &file);
+    assert!(report.unread.as_ref().unwrap().contains("others_m::pad.out"));
+    let known =
+        self::report("ours.pte", &std::fs::read(testdata("pte-upstream/ds_cnn-m4.pte")).unwrap());
+    assert_eq!(report.memory.live_bytes, known.memory.live_bytes);
+    assert_eq!(report.flash.program_bytes, known.flash.program_bytes);
+    assert_eq!(report.tensors[report.inputs[0]].name, "input0");
+    let advice = report.findings.iter().filter_map(|it| it.remedy.as_ref());
+    assert!(advice.into_iter().all(|remedy| !remedy.contains("retarget")));
+    check_content(&report, &report.page());
+}
+
+#[test]
 fn names_in_a_file_that_can_be_read_stay_text() {
     let compiled = compiled("tiny_linear", Cpu::M4);
     let view = cortado_pte::Program::parse(&compiled.pte).unwrap();

@@ -94,7 +94,7 @@ struct Measures {
 
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 10.0;
-const TOP: f64 = 24.0;
+const TOP: f64 = 30.0;
 const PLOT: f64 = 340.0;
 const BANK_GAP: f64 = 26.0;
 const TICKS: f64 = 22.0;

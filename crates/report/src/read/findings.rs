@@ -224,7 +224,11 @@ pub(super) fn fill_costs(report: &mut Report, dead: &Dead) {
             severity: Severity::Warning,
             title: format!("{} of flash are dead", bytes(dead.bytes)),
             text: format!("No instruction can reach them: {}.", list(&parts, 3)),
-            remedy: Some("`cortado retarget` writes only what the program uses.".to_owned()),
+            // What cannot be read cannot be rewritten.
+            remedy: report
+                .unread
+                .is_none()
+                .then(|| "`cortado retarget` writes only what the program uses.".to_owned()),
             layers: Vec::new(),
         });
     }

@@ -1,7 +1,7 @@
 //! Programs with operators or parts of the format that Cortado does not have: as far as the file itself says what is in them.
 //!
-//! ExecuTorch's compiler gives each tensor a value of its own, so a value lives from the first instruction that names it to the last. A
-//! kernel's results are its schema's, else its last argument: kernels write into tensors that they are given, and these come last.
+//! ExecuTorch's compiler gives each tensor a value of its own, so a value lives from the first instruction that names it to the last. One
+//! that nobody writes and that has the memory of one that was written is a view of it. A kernel's results are its schema's, else its last argument: kernels write into tensors that they are given, and these come last.
 
 use super::describe;
 use super::memory::{Place, memory};
@@ -12,7 +12,7 @@ use crate::text::clean;
 use cortado_contract::ops::{OperatorKind, is_result, is_scratch};
 use cortado_contract::stamp::{self, TargetStamp};
 use cortado_pte::owned::{Instruction, Plan, Program, Value};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Fills a report with what the file of a program says that could not be lifted, for this reason.
 pub(super) fn fill(report: &mut Report, program: &Program, reason: String) {
@@ -36,8 +36,8 @@ pub(super) fn fill(report: &mut Report, program: &Program, reason: String) {
     report.inputs = boundary(&plan.inputs);
     report.outputs = boundary(&plan.outputs);
     let names = program.named(cortado_compiler::emit::INPUT_NAMES_KEY);
-    let names = names.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
-    let names: Vec<&str> = names.split('\n').collect();
+    let names = names.and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let names: Vec<&str> = names.map(|names| names.split('\n').collect()).unwrap_or_default();
     for (position, id) in report.inputs.iter().enumerate() {
         report.tensors[*id].name = match names.len() == report.inputs.len() {
             true => clean(names[position]),
@@ -50,6 +50,7 @@ pub(super) fn fill(report: &mut Report, program: &Program, reason: String) {
         }
     }
     report.layers = layers(plan, report);
+    find_views(plan, report);
     fill_memory(report, plan);
     if program.plans.len() > 1 {
         let others: Vec<String> = program.plans[1..].iter().map(|it| clean(&it.name)).collect();
@@ -114,6 +115,41 @@ fn layers(plan: &Plan, report: &Report) -> Vec<Layer> {
         }
     }
     layers
+}
+
+/// Gives values that nobody writes the storage of the value that was written last in their memory.
+fn find_views(plan: &Plan, report: &mut Report) {
+    let Report { layers, tensors, inputs, outputs, .. } = report;
+    let place = |tensor: usize| match plan.values.get(tensor) {
+        Some(Value::Tensor(it)) => Some((it.allocation?, it.size_bytes()?)),
+        _ => None,
+    };
+    let key = |tensor: usize| place(tensor).map(|(it, size)| (it.memory_id, it.offset, size));
+    let written: HashSet<usize> = layers
+        .iter()
+        .flat_map(|layer| &layer.operands)
+        .filter(|it| it.access != Access::Read)
+        .map(|it| it.tensor)
+        .chain(inputs.iter().copied())
+        .collect();
+    // By place, the tensor that was written there last.
+    let mut there: HashMap<_, usize> =
+        inputs.iter().filter_map(|id| Some((key(*id)?, *id))).collect();
+    let mut see = |there: &HashMap<_, usize>, tensor: usize| {
+        if let Some(of) = key(tensor).and_then(|key| there.get(&key))
+            && !written.contains(&tensor)
+            && tensors[tensor].storage == tensor
+        {
+            tensors[tensor].storage = *of;
+        }
+    };
+    for layer in layers {
+        let operands = || layer.operands.iter();
+        operands().filter(|it| it.access == Access::Read).for_each(|it| see(&there, it.tensor));
+        let writes = operands().filter(|it| it.access != Access::Read);
+        there.extend(writes.filter_map(|it| Some((key(it.tensor)?, it.tensor))));
+    }
+    outputs.iter().for_each(|id| see(&there, *id));
 }
 
 fn layer(plan: &Plan, instruction: &Instruction, written: &HashSet<usize>) -> Layer {

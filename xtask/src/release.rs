@@ -71,8 +71,9 @@ fn require_static(bytes: &[u8]) -> Result<(), String> {
 
 /// The binary with licences, change log, man pages and completions, in a folder of its own.
 fn collect(built: &Path, target: &str) -> Result<PathBuf, String> {
-    let name = format!("cortado-{}-{target}", env!("CARGO_PKG_VERSION"));
-    let folder = root().join("target/dist").join(name);
+    let version = output(Command::new(built).arg("--version"))?;
+    let version = String::from_utf8_lossy(&version).trim().replace(' ', "-");
+    let folder = root().join("target/dist").join(format!("{version}-{target}"));
     let _ = std::fs::remove_dir_all(&folder);
     let io = |error: std::io::Error| format!("{}: {error}", folder.display());
     std::fs::create_dir_all(folder.join("completions")).map_err(io)?;

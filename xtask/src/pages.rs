@@ -34,7 +34,7 @@ pub(crate) fn run() -> Result<(), String> {
         let mut pictures = Vec::new();
         for (view, [width, height], option) in VIEWS {
             let picture = page.with_extension(format!("{view}.png"));
-            let mut command = headless(&chromium);
+            let mut command = headless(chromium);
             command.arg(format!("--window-size={width},{height}"));
             command.arg(format!("--screenshot={}", picture.display())).args(option);
             let bytes = shoot(command, page, &picture)?;
@@ -50,7 +50,7 @@ pub(crate) fn run() -> Result<(), String> {
             return Err(format!("{} does not look otherwise in the dark", page.display()));
         }
         let pdf = page.with_extension("pdf");
-        let mut command = headless(&chromium);
+        let mut command = headless(chromium);
         command.args([
             "--no-pdf-header-footer".to_owned(),
             format!("--print-to-pdf={}", pdf.display()),

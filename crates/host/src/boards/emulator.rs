@@ -1,9 +1,9 @@
 //! Runs an image in QEMU.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -63,13 +63,46 @@ impl Tools {
         arguments.extend(run.arguments.iter().map(|&argument| argument.to_owned()));
         command.args(["-semihosting-config", &semihosting_options(&arguments)?]);
 
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.start_and_watch(&mut command, Stdio::null(), run.limit)
+    }
+
+    /// Runs a firmware of another make, an ELF file, on a machine of the emulator's to its end or to the limit. What it prints by
+    /// semihosting and what it sends on its first serial port comes out alike; the serial port receives `input`. One instruction
+    /// takes one nanosecond of the board's time.
+    ///
+    /// # Errors
+    /// The input cannot be read or QEMU does not start. How the run itself ends is in the output.
+    pub fn run_firmware(
+        &self,
+        elf: &Path,
+        machine: &str,
+        input: &Path,
+        limit: Duration,
+    ) -> Result<RunOutput, BoardError> {
+        let mut command = self.qemu.command();
+        command
+            .args(["-machine", machine, "-icount", "shift=0"])
+            .args(["-display", "none", "-monitor", "none", "-parallel", "none"])
+            .args(["-serial", "stdio", "-semihosting"])
+            .arg("-kernel")
+            .arg(elf);
+        let input = File::open(input).map_err(BoardError::io("read", input))?;
+        self.start_and_watch(&mut command, input.into(), limit)
+    }
+
+    fn start_and_watch(
+        &self,
+        command: &mut Command,
+        input: Stdio,
+        limit: Duration,
+    ) -> Result<RunOutput, BoardError> {
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let start = Instant::now();
         let child = command.spawn().map_err(|error| BoardError::Io {
             action: format!("cannot start {}", self.qemu.path().display()),
             error,
         })?;
-        watch(Running(child), start, run.limit)
+        watch(Running(child), start, limit)
             .map_err(|error| BoardError::Io { action: "cannot watch QEMU".to_owned(), error })
     }
 }

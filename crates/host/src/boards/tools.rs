@@ -95,8 +95,8 @@ impl Tools {
         }
     }
 
-    /// Cargo, told how to generate code but not yet what to build.
-    pub(super) fn cargo(&self, code: &CodeGeneration) -> Command {
+    /// Cargo, told how to generate code but not yet what to build, nor for which target.
+    pub fn cargo(&self, code: &CodeGeneration) -> Command {
         let mut command = match &self.compiler {
             Compiler::Ready => Command::new(env::var_os("CARGO").unwrap_or("cargo".into())),
             Compiler::Debian { linker } => {

@@ -60,7 +60,15 @@ fn execute(arguments: Arguments<'_>) -> Result<(), Reported> {
     let ram = memory::take_arena().ok_or(Reported(FAILED))?;
     let requirements =
         Program::parse(file).and_then(|program| program.requirements()).map_err(refused)?;
-    let (state, arena, rest) = divide(ram, requirements)?;
+    let given = ram.len();
+    let Some((state, arena, rest)) = divide(ram, requirements) else {
+        let needed = (4 * requirements.state_words as usize).next_multiple_of(ALIGNMENT)
+            + requirements.arena_bytes as usize;
+        println!(
+            "error: the program needs {needed} bytes of RAM and the board has {given} to give"
+        );
+        return Err(Reported(REFUSED));
+    };
     let ((method, load_instructions), load_stack) = stack::measure(|| {
         let counter = Counter::start();
         let banks = Banks::split(arena, &requirements.banks).unwrap_or_default();
@@ -90,44 +98,61 @@ fn link_instructions(state: &'static [u32]) -> u64 {
     counter.elapsed()
 }
 
-/// State and arena out of the memory that there is, and what is left.
-fn divide(
-    ram: &'static mut [u8],
+/// State and arena out of the memory that there is, and what is left; `None` where there is too little.
+pub(crate) fn divide(
+    ram: &mut [u8],
     needed: Requirements,
-) -> Result<(&'static mut [u32], &'static mut [u8], &'static mut [u8]), Reported> {
-    let given = ram.len();
+) -> Option<(&mut [u32], &mut [u8], &mut [u8])> {
     let state_bytes = (4 * needed.state_words as usize).next_multiple_of(ALIGNMENT);
-    let total = state_bytes + needed.arena_bytes as usize;
-    if total > given {
-        println!("error: the program needs {total} bytes of RAM and the board has {given} to give");
-        return Err(Reported(REFUSED));
-    }
-    let (state, arena) = ram.split_at_mut(state_bytes);
-    let (arena, rest) = arena.split_at_mut(needed.arena_bytes as usize);
-    let state = cortado_kernels::memory::cast_mut(state).ok_or(Reported(FAILED))?;
-    Ok((state, arena, rest))
+    let (state, arena) = ram.split_at_mut_checked(state_bytes)?;
+    let (arena, rest) = arena.split_at_mut_checked(needed.arena_bytes as usize)?;
+    Some((cortado_kernels::memory::cast_mut(state)?, arena, rest))
 }
 
-/// Memory for the inputs and outputs that the program takes from its caller, out of what is left.
-fn lend<'r>(
-    method: &Method<'_>,
-    mut ram: &'r mut [u8],
-) -> Result<[&'r mut [u8]; MAX_REGIONS], Reported> {
-    let mut lent: [&mut [u8]; MAX_REGIONS] = Default::default();
-    for (slot, info) in lent.iter_mut().zip(method.lent()) {
-        let bytes = info.size_bytes().unwrap_or(0) as usize;
-        let given = ram.len();
-        let taken = ram.split_at_mut_checked(bytes.next_multiple_of(ALIGNMENT));
-        let Some((taken, rest)) = taken else {
-            println!(
-                "error: an input or output needs {bytes} bytes of RAM more and the board has {given}"
-            );
-            return Err(Reported(REFUSED));
-        };
-        *slot = taken.get_mut(..bytes).unwrap_or_default();
-        ram = rest;
+/// Memory for the inputs and outputs that a program takes from its caller.
+pub(crate) struct Lent<'r> {
+    memory: [&'r mut [u8]; MAX_REGIONS],
+    inputs: usize,
+    count: usize,
+}
+
+impl<'r> Lent<'r> {
+    /// Takes it out of `ram`, which starts at a multiple of [`ALIGNMENT`].
+    ///
+    /// # Errors
+    /// The bytes that one of them needs, where so many are not left.
+    pub(crate) fn take(method: &Method<'_>, mut ram: &'r mut [u8]) -> Result<Self, usize> {
+        let mut memory: [&mut [u8]; MAX_REGIONS] = Default::default();
+        for (slot, info) in memory.iter_mut().zip(method.lent()) {
+            let bytes = info.size_bytes().unwrap_or(0) as usize;
+            let (taken, rest) =
+                ram.split_at_mut_checked(bytes.next_multiple_of(ALIGNMENT)).ok_or(bytes)?;
+            *slot = taken.get_mut(..bytes).unwrap_or_default();
+            ram = rest;
+        }
+        let inputs = (0..method.input_count()).filter(|index| method.is_input_lent(*index)).count();
+        Ok(Lent { memory, inputs, count: method.lent().count() })
     }
-    Ok(lent)
+
+    /// The memory of the inputs, in their order.
+    pub(crate) fn inputs(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.memory.iter_mut().take(self.inputs).map(|memory| &mut **memory)
+    }
+
+    /// The memory of the outputs, in their order.
+    pub(crate) fn outputs(&self) -> impl Iterator<Item = &[u8]> {
+        let outputs = self.memory.iter().take(self.count).skip(self.inputs);
+        outputs.map(|memory| &**memory)
+    }
+
+    /// What executing takes.
+    pub(crate) fn with<R>(&mut self, run: impl FnOnce(&[&[u8]], &mut [&mut [u8]]) -> R) -> R {
+        let (inputs, outputs) = self.memory.split_at_mut(self.inputs);
+        let mut read: [&[u8]; MAX_REGIONS] = Default::default();
+        read.iter_mut().zip(&*inputs).for_each(|(read, lent)| *read = lent);
+        let read = read.get(..self.inputs).unwrap_or(&[]);
+        run(read, outputs.get_mut(..self.count - self.inputs).unwrap_or(&mut []))
+    }
 }
 
 fn refused(error: cortado_runtime::LoadError) -> Reported {
@@ -151,37 +176,37 @@ fn run_samples(
     let mut outputs = File::create(path("outputs")?).map_err(|error| failed("outputs", error))?;
     let (mut total, mut least, mut most, mut stack_bytes) = (0, u64::MAX, 0, 0);
     let mut digest = Digest::new();
-    let mut lent = lend(method, rest)?;
-    let lent_inputs =
-        (0..method.input_count()).filter(|index| method.is_input_lent(*index)).count();
-    let lent_count = method.lent().count();
+    let mut lent = Lent::take(method, rest).map_err(|bytes| {
+        println!(
+            "error: an input or output needs {bytes} bytes of RAM more than the board has to give"
+        );
+        Reported(REFUSED)
+    })?;
     for _ in 0..samples {
-        let mut next_lent = lent.iter_mut();
+        let mut lent_inputs = lent.inputs();
         for index in 0..method.input_count() {
             let input = if method.is_input_lent(index) {
-                next_lent.next().ok_or(Reported(FAILED))?
+                lent_inputs.next().ok_or(Reported(FAILED))?
             } else {
                 method.fill_input_bytes(index).map_err(|error| failed("input", error))?
             };
             inputs.read_exact(input).map_err(|error| failed("inputs", error))?;
         }
-        let (lent_in, lent_out) = lent.split_at_mut(lent_inputs);
-        let mut read: [&[u8]; MAX_REGIONS] = Default::default();
-        read.iter_mut().zip(&*lent_in).for_each(|(read, lent)| *read = lent);
-        let read = read.get(..lent_inputs).unwrap_or(&[]);
-        let written = lent_out.get_mut(..lent_count - lent_inputs).unwrap_or(&mut []);
-        let ((outcome, instructions), used) = stack::measure(|| {
-            let counter = Counter::start();
-            (method.execute_with(read, written), counter.elapsed())
+        drop(lent_inputs);
+        let ((outcome, instructions), used) = lent.with(|read, written| {
+            stack::measure(|| {
+                let counter = Counter::start();
+                (method.execute_with(read, written), counter.elapsed())
+            })
         });
         outcome.map_err(|error| failed("execute", error))?;
         (total, least, most) =
             (total + instructions, least.min(instructions), most.max(instructions));
         stack_bytes = stack_bytes.max(used);
-        let mut next_lent = written.iter();
+        let mut lent_outputs = lent.outputs();
         for index in 0..method.output_count() {
             let output = if method.is_output_lent(index) {
-                next_lent.next().map(|output| &**output).ok_or(Reported(FAILED))?
+                lent_outputs.next().ok_or(Reported(FAILED))?
             } else {
                 method.output_bytes(index).map_err(|error| failed("output", error))?
             };
@@ -189,16 +214,11 @@ fn run_samples(
             outputs.write_all(output).map_err(|error| failed("outputs", error))?;
         }
     }
-    let (lent_in, lent_out) = lent.split_at_mut(lent_inputs);
-    let mut read: [&[u8]; MAX_REGIONS] = Default::default();
-    read.iter_mut().zip(&*lent_in).for_each(|(read, lent)| *read = lent);
-    let read = read.get(..lent_inputs).unwrap_or(&[]);
-    let written = lent_out.get_mut(..lent_count - lent_inputs).unwrap_or(&mut []);
     if arguments.value("stack") == Some("operators") {
-        print_stack_of_calls(method, read, written)?;
+        lent.with(|read, written| print_stack_of_calls(method, read, written))?;
     }
     if arguments.value("instructions") == Some("operators") {
-        print_instructions_of_calls(method, read, written)?;
+        lent.with(|read, written| print_instructions_of_calls(method, read, written))?;
     }
     println!("samples={samples}");
     println!("instructions={}", total / samples as u64);
@@ -259,14 +279,15 @@ fn failed(what: &str, error: impl core::fmt::Display) -> Reported {
 }
 
 /// The Fowler-Noll-Vo digest 1a of 64 bits, over everything that is added.
-struct Digest(u64);
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Digest(pub(crate) u64);
 
 impl Digest {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Digest(0xcbf2_9ce4_8422_2325)
     }
 
-    fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }

@@ -26,6 +26,8 @@ pub mod selftest;
 pub mod semihosting;
 #[cfg(not(feature = "bare"))]
 pub mod stack;
+#[cfg(not(feature = "without-programs"))]
+pub mod trials;
 
 /// Gets ready what start-up leaves off: memory protection and the clock. To be called first in `main`.
 #[cfg(not(feature = "bare"))]

@@ -27,6 +27,10 @@ fn run(arguments: Arguments<'_>) -> u8 {
         None | Some("selftest") => selftest::run(arguments),
         #[cfg(not(feature = "without-programs"))]
         Some("execute") => cortado_firmware::execute::run(arguments),
+        #[cfg(not(feature = "without-programs"))]
+        Some("programs") => cortado_firmware::trials::programs(arguments),
+        #[cfg(not(feature = "without-programs"))]
+        Some("faults") => cortado_firmware::trials::faults(arguments),
         #[cfg(feature = "cases")]
         Some("sweep") => cortado_firmware::cases::sweep(),
         #[cfg(feature = "cases")]
@@ -35,7 +39,7 @@ fn run(arguments: Arguments<'_>) -> u8 {
         Some("bench") => cortado_firmware::bench::run(arguments),
         Some(task) => {
             println!(
-                "unknown task {task}; there are selftest and execute, with the feature `cases` sweep and golden, and with `bench` bench"
+                "unknown task {task}; there are selftest, execute, programs and faults, with the feature `cases` sweep and golden, and with `bench` bench"
             );
             2
         }

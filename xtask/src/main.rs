@@ -6,15 +6,18 @@ mod bench;
 mod c;
 mod demo;
 mod fixtures;
+mod hardening;
 mod interop;
 mod models;
 mod on_boards;
 mod pages;
+mod panics;
 mod release;
 mod selftest;
 mod size;
 mod steps;
 mod test;
+mod trials;
 
 use clap::{Parser, Subcommand};
 use cortado_host::boards::Tools;
@@ -41,6 +44,28 @@ enum Verb {
         #[arg(long)]
         full: bool,
     },
+    /// Run random, damaged and misused programs on emulated boards and hold them against the host
+    Trials {
+        /// As much as the long run has: a hundred thousand cases for each instruction set
+        #[arg(long)]
+        full: bool,
+    },
+    /// Run the fuzz targets for a while (skipped where cargo-fuzz is absent)
+    Fuzz {
+        /// How long, all of them together, in seconds
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Only this target
+        target: Option<String>,
+    },
+    /// Run the tests of the kernels, the readers and whole programs under AddressSanitizer (skipped where nightly is absent)
+    Sanitize,
+    /// Run tests under valgrind (skipped where it is absent)
+    Valgrind,
+    /// Run tests under Miri (skipped where it is absent)
+    Miri,
+    /// Link the runtime alone for every instruction set and look whether anything in it can panic
+    Panics,
     /// Count instructions, beside what CMSIS-NN and ExecuTorch need for the same
     #[command(subcommand)]
     Bench(bench::Subject),
@@ -84,6 +109,12 @@ fn main() -> ExitCode {
             .map_err(|e| e.to_string()),
         Verb::Demo => demo::run(),
         Verb::Test { full } => test::run(full),
+        Verb::Fuzz { seconds, target } => hardening::fuzz(seconds, target.as_deref()),
+        Verb::Sanitize => hardening::address_sanitizer(test::SANITIZED),
+        Verb::Valgrind => hardening::valgrind(),
+        Verb::Miri => hardening::miri(),
+        Verb::Trials { full } => trials::check(full),
+        Verb::Panics => panics::check(),
         Verb::Bench(subject) => bench::run(&subject),
         Verb::Size(options) => size::run(&options),
         Verb::CLib(arguments) => c::build_libraries(&arguments),

@@ -1,9 +1,21 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
 use crate::steps::{Tally, cargo};
-use crate::{c, models, on_boards, pages, selftest, steps};
+use crate::trials::Extent;
+use crate::{c, hardening, models, on_boards, pages, panics, selftest, steps, trials};
 use cortado_host::boards::Tools;
 use std::process::Command;
+
+/// The crates whose tests run under AddressSanitizer in the long run; the first two do in every run.
+pub(crate) const SANITIZED: &[&str] = &[
+    "cortado-kernels",
+    "cortado-testkit",
+    "cortado-contract",
+    "cortado-pte",
+    "cortado-npz",
+    "cortado-runtime",
+    "cortado-trials",
+];
 
 pub(crate) fn run(full: bool) -> Result<(), String> {
     let tools = Tools::ensure().map_err(|error| error.to_string())?;
@@ -11,11 +23,20 @@ pub(crate) fn run(full: bool) -> Result<(), String> {
     format()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])?;
     cargo(&["test", "--workspace", "--quiet"])?;
-    address_sanitizer()?;
+    hardening::address_sanitizer(if full { SANITIZED } else { &SANITIZED[..2] })?;
+    if full {
+        cargo(&["test", "-p", "cortado-trials", "--", "--ignored", "--nocapture"])?;
+        hardening::valgrind()?;
+        hardening::miri()?;
+        hardening::fuzz(60, None)?;
+    }
     cargo(&["doc", "--workspace", "--no-deps", "--quiet"])?;
     let mut tally = Tally::default();
+    panics::run(&tools, &mut tally)?;
     on_boards::run(&tools, &mut tally)?;
     c::run_all(&tools, &mut tally)?;
+    let extent = if full { Extent::FULL } else { Extent::ORDINARY };
+    trials::run(&tools, extent, &mut tally)?;
     models::run_all(&tools, false, &mut tally)?;
     models::run_theirs(&tools, false, &mut tally)?;
     if full {
@@ -25,45 +46,6 @@ pub(crate) fn run(full: bool) -> Result<(), String> {
         selftest::run(&tools, &mut tally).map_err(|error| error.to_string())?;
     }
     tally.finish()
-}
-
-/// The kernels' cases under AddressSanitizer, which takes a nightly compiler; skipped with a message where there is none.
-fn address_sanitizer() -> Result<(), String> {
-    const HOST: &str = "x86_64-unknown-linux-gnu";
-    let arguments = [
-        "+nightly",
-        "test",
-        "--quiet",
-        "--tests",
-        "--target",
-        HOST,
-        "-p",
-        "cortado-kernels",
-        "-p",
-        "cortado-testkit",
-    ];
-    let has_nightly = Command::new("rustc").args(["+nightly", "--version"]).output();
-    if !has_nightly.is_ok_and(|output| output.status.success()) {
-        println!(
-            "skipped AddressSanitizer: there is no nightly tool chain (rustup toolchain install nightly)"
-        );
-        return Ok(());
-    }
-    println!("==> cargo {} under AddressSanitizer", arguments.join(" "));
-    // The Cargo that runs this program is the stable one; the proxy beside it chooses by the first argument.
-    let status = Command::new("cargo")
-        .args(arguments)
-        .current_dir(steps::root())
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .env_remove("CARGO")
-        .env("RUSTFLAGS", "-Zsanitizer=address")
-        .env("CARGO_TARGET_DIR", steps::root().join("target/address-sanitizer"))
-        .status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("the cases under AddressSanitizer ended with {status}")),
-        Err(error) => Err(format!("cannot start cargo: {error}")),
-    }
 }
 
 /// Every Rust file, also those that only a macro names and that `cargo fmt` therefore does not find.

@@ -41,21 +41,30 @@ impl<D: Domain> ConstantPadNd<D> {
         for at in (0..rank).rev().map(|position| input.dim_order(position)) {
             let item = 2 * (rank - 1 - at);
             let (extent, pre, post) = (input.dim(at), count(item)?, count(item + 1)?);
-            let is_framed =
-                position < MAX_AXES && (frame.pre[position] != 0 || frame.post[position] != 0);
-            let inner = if position == MAX_AXES || is_framed {
-                position = require_some(position.checked_sub(1), argument::pad, Rule::Rank)?;
-                1
-            } else {
-                frame.extents[position]
+            let of = |counts: &[u32; MAX_AXES]| counts.get(position).copied();
+            let is_framed = of(&frame.pre) != Some(0) || of(&frame.post) != Some(0);
+            let inner = match of(&frame.extents) {
+                Some(extent) if !is_framed => extent,
+                _ => {
+                    position = require_some(position.checked_sub(1), argument::pad, Rule::Rank)?;
+                    1
+                }
             };
             let scale = |count: u32| {
                 let count = count.checked_mul(inner).filter(|count| *count <= MAX_COUNT);
                 require_some(count, argument::pad, Rule::TooLarge)
             };
-            frame.extents[position] =
-                require_some(extent.checked_mul(inner), argument::input, Rule::TooLarge)?;
-            (frame.pre[position], frame.post[position]) = (scale(pre)?, scale(post)?);
+            let extent = require_some(extent.checked_mul(inner), argument::input, Rule::TooLarge)?;
+            let counts = [
+                (&mut frame.extents, extent),
+                (&mut frame.pre, scale(pre)?),
+                (&mut frame.post, scale(post)?),
+            ];
+            for (list, count) in counts {
+                if let Some(slot) = list.get_mut(position) {
+                    *slot = count;
+                }
+            }
         }
         Ok(frame)
     }

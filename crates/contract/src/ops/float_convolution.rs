@@ -62,7 +62,7 @@ impl Window {
                 .map(i64::from);
         let span = dilation * (kernel - 1) + 1;
         let room = input + 2 * padding - span;
-        room >= 0 && room / stride + 1 == out
+        room >= 0 && room / stride.max(1) + 1 == out
     }
 }
 

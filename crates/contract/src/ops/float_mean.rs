@@ -74,8 +74,10 @@ impl<D: Domain> FloatMean<D> {
         let rank = self.input.rank().min(MAX_AXES);
         let strides = strides(&self.input);
         let is_reduced = |axis: usize| reduced & 1 << axis != 0;
-        let axis_at =
-            |axis: usize| MeanAxis { extent: self.input.dim(axis), stride: strides[axis] };
+        let axis_at = |axis: usize| MeanAxis {
+            extent: self.input.dim(axis),
+            stride: strides.get(axis).copied().unwrap_or(0),
+        };
         let mut axes = MeanAxes::NONE;
         for position in 0..self.out.rank().min(MAX_AXES) {
             let at = self.out.dim_order(position);

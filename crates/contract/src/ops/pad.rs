@@ -47,7 +47,9 @@ impl<D: Domain> Pad<D> {
             let out_extent = match position.checked_sub(unused) {
                 Some(position) => {
                     let axis = stored_axis(input, position);
-                    frame.extents[position + unused] = input.dim(axis);
+                    if let Some(extent) = frame.extents.get_mut(position + unused) {
+                        *extent = input.dim(axis);
+                    }
                     out.dim(axis)
                 }
                 None => 1,
@@ -61,7 +63,10 @@ impl<D: Domain> Pad<D> {
 
 /// The axis at a position of memory. An image with one channel or one pixel counts as NHWC.
 fn stored_axis(tensor: &impl TensorMeta, position: usize) -> usize {
-    if is_image(tensor) { [0, 2, 3, 1][position] } else { tensor.dim_order(position) }
+    match is_image(tensor) {
+        true => [0, 2, 3, 1].get(position).copied().unwrap_or(0),
+        false => tensor.dim_order(position),
+    }
 }
 
 /// Whether a tensor counts as an image in NHWC.
@@ -102,9 +107,8 @@ pub struct Frame {
 impl Frame {
     /// The result's extent at a position.
     pub fn out_extent(&self, position: usize) -> u64 {
-        u64::from(self.extents[position])
-            + u64::from(self.pre[position])
-            + u64::from(self.post[position])
+        let at = |counts: &[u32; MAX_AXES]| u64::from(counts.get(position).copied().unwrap_or(0));
+        at(&self.extents) + at(&self.pre) + at(&self.post)
     }
 }
 

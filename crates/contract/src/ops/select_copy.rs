@@ -28,10 +28,10 @@ impl<D: Domain> SelectCopy<D> {
         let Some(dim) = axis_of(self.dim, self.input.rank()) else { return gather };
         let index = axis_of(self.index, self.input.dim(dim) as usize).unwrap_or(0);
         for (axis, stride) in from.iter().enumerate().take(self.input.rank()) {
-            match axis.cmp(&dim) {
-                core::cmp::Ordering::Less => gather.strides[axis] = *stride,
-                core::cmp::Ordering::Equal => gather.offset = stride.wrapping_mul(index as u32),
-                core::cmp::Ordering::Greater => gather.strides[axis - 1] = *stride,
+            if axis == dim {
+                gather.offset = stride.wrapping_mul(index as u32);
+            } else if let Some(slot) = gather.strides.get_mut(axis - usize::from(axis > dim)) {
+                *slot = *stride;
             }
         }
         gather

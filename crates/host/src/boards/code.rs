@@ -63,6 +63,17 @@ impl Code {
         functions
     }
 
+    /// The functions in whose names one of `parts` occurs, each with the names of those that call it.
+    pub fn callers(&self, parts: &[&str]) -> Vec<(String, Vec<String>)> {
+        let is_meant = |function: &Function| parts.iter().any(|part| function.name.contains(part));
+        let callers = |start: &u32| {
+            let calls = self.functions.values().filter(|function| function.calls.contains(start));
+            calls.map(|function| function.name.clone()).collect()
+        };
+        let meant = self.functions.iter().filter(|(_, function)| is_meant(function));
+        meant.map(|(start, function)| (function.name.clone(), callers(start))).collect()
+    }
+
     /// The bytes of all functions in whose names one of `roots` occurs, together with all that they call: code and the constants
     /// between it, but no tables elsewhere. `None` when a root is no function.
     pub fn closure_bytes(&self, roots: &[&str]) -> Option<u32> {
@@ -145,5 +156,7 @@ mod tests {
         assert_eq!(code.closure_bytes(&["kernel::a"]), Some(18));
         assert_eq!(code.closure_bytes(&["kernel::a", "kernel::b"]), Some(25));
         assert_eq!(code.closure_bytes(&["nothing"]), None);
+        let deep = ("deep".to_owned(), vec!["kernel::a".to_owned()]);
+        assert_eq!(code.callers(&["deep", "nothing"]), [deep]);
     }
 }

@@ -42,12 +42,14 @@ pub enum Content {
     Cases,
     /// Run programs and count the instructions of single layers.
     Bench,
+    /// The runtime alone, to be looked at and not to be run.
+    Bare,
 }
 
 impl Content {
     fn features(self, board: &Board) -> &'static str {
         match self {
-            Content::Runner => "",
+            Content::Runner | Content::Bare => "",
             Content::Cases if board.flash.bytes <= SMALL_FLASH_BYTES => ",cases,without-programs",
             Content::Cases => ",cases",
             Content::Bench => ",bench",
@@ -59,6 +61,15 @@ impl Content {
             Content::Runner => "runner",
             Content::Cases => "cases",
             Content::Bench => "bench",
+            Content::Bare => "bare",
+        }
+    }
+
+    /// The name of the firmware's binary.
+    fn binary(self) -> &'static str {
+        match self {
+            Content::Bare => "bare",
+            Content::Runner | Content::Cases | Content::Bench => "cortado-firmware",
         }
     }
 }
@@ -106,7 +117,7 @@ impl Tools {
     ) -> Result<Image, BoardError> {
         let name = format!("{}-{isa}-{}-{}", board.name, profile.name(), content.name());
         let features = format!("{}{}", content.features(board), float_feature(board));
-        let options = Options { binary: "cortado-firmware", features: &features, module: None };
+        let options = Options { binary: content.binary(), features: &features, module: None };
         self.build_binary(board, isa, profile, &name, &options)
     }
 
@@ -215,7 +226,9 @@ impl Board {
     /// How an image for this board is best optimised.
     pub fn profile(&self, content: Content) -> Profile {
         let fits = match content {
-            Content::Runner | Content::Bench => self.flash.bytes > SMALL_FLASH_BYTES,
+            Content::Runner | Content::Bench | Content::Bare => {
+                self.flash.bytes > SMALL_FLASH_BYTES
+            }
             Content::Cases => self.flash.bytes > MEDIUM_FLASH_BYTES,
         };
         if fits { Profile::Release } else { Profile::Small }

@@ -59,7 +59,8 @@ impl Tools {
         let profile = if options.small { "device-small" } else { "device" };
         let float = if options.float { ",float" } else { "" };
         // Features and flags make other code of the same triple: each has a folder of its own, so that none is built twice.
-        let folder = source_tree().join(format!("target/c-library/{isa}{}", float.replace(',', "-")));
+        let folder =
+            source_tree().join(format!("target/c-library/{isa}{}", float.replace(',', "-")));
         let output = self
             .cargo(&code)
             .current_dir(source_tree())

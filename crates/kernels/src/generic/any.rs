@@ -23,7 +23,8 @@ pub fn any_along(rows: &Rows, input: &[u8], out: &mut [u8]) -> Option<()> {
         return Some(());
     }
     let input = input.get(..outer * length * inner)?;
-    for (block, out) in input.chunks_exact(length * inner).zip(out.chunks_exact_mut(inner)) {
+    for (block, out) in input.chunks_exact((length * inner).max(1)).zip(out.chunks_exact_mut(inner))
+    {
         for row in block.chunks_exact(inner) {
             for (out, value) in out.iter_mut().zip(row) {
                 *out |= u8::from(*value != 0);

@@ -29,7 +29,7 @@ pub fn pad(frame: &Frame, value: &[u8], input: &[u8], out: &mut [u8]) -> Option<
     let input = input.get(..in_count(frame).checked_mul(element)?)?;
     match value {
         [byte] => out.fill(*byte),
-        _ => out.chunks_exact_mut(element.max(1)).for_each(|out| out.copy_from_slice(value)),
+        _ => out.chunks_exact_mut(element.max(1)).try_for_each(|out| copy(value, out))?,
     }
     if input.is_empty() {
         return Some(());

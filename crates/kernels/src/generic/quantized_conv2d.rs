@@ -18,7 +18,7 @@
 
 use super::convolution::{self, axes};
 use super::taps::{Axis, Taps};
-use crate::memory::Memory;
+use crate::memory::{Memory, copy};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
 use crate::tile::Quads;
@@ -344,7 +344,7 @@ impl<'a> Gathering<'a> {
             } else if !is_run {
                 for_each_run(shape, batch, group, &row, &column, |start, tap, length| {
                     let run = input.get(start..)?.get(..length)?;
-                    window.get_mut(tap..)?.get_mut(..length)?.copy_from_slice(run);
+                    copy(run, window.get_mut(tap..)?.get_mut(..length)?)?;
                     Some(())
                 })?;
             }

@@ -42,12 +42,13 @@ pub fn softmax(
     }
     for (input, out) in input.chunks_exact(block.max(1)).zip(out.chunks_exact_mut(block.max(1))) {
         for column in 0..inner {
-            let row = input.get(column..)?.iter().step_by(inner).map(|value| i32::from(*value));
+            let row =
+                input.get(column..)?.iter().step_by(inner.max(1)).map(|value| i32::from(*value));
             let greatest = row.clone().max()?;
             let mut exponential = Latest::new(scale, greatest);
             let summands = row.clone().map(|value| summand(exponential.of(value)));
             let normalizer = Normalizer::new(summands.fold(0u32, u32::wrapping_add), result);
-            let out = out.get_mut(column..)?.iter_mut().step_by(inner);
+            let out = out.get_mut(column..)?.iter_mut().step_by(inner.max(1));
             for (out, value) in out.zip(row) {
                 *out = normalizer.result(exponential.of(value));
             }

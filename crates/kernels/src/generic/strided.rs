@@ -130,7 +130,7 @@ fn copy_row(input: &[u8], stride: usize, run: usize, row: &mut [u8]) -> Option<(
         (1, _) => {
             // The last byte is checked here, so the loop needs no checks.
             let input = input.get(..=(row.len() - 1) * stride)?;
-            for (out, value) in row.iter_mut().zip(input.iter().step_by(stride)) {
+            for (out, value) in row.iter_mut().zip(input.iter().step_by(stride.max(1))) {
                 *out = *value;
             }
         }

@@ -73,8 +73,9 @@ pub(super) fn compute(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
         let place = |steps: Steps| row * steps.rows + column * steps.columns;
         // SAFETY: there are at most `TAPS_MAX` taps, and the block has so many places.
         unsafe {
-            (&raw mut (*block).input_taps[tap]).write(place(tile.input_taps));
-            (&raw mut (*block).weight_taps[tap]).write(place(tile.weight_taps));
+            let (input, weight) = (&raw mut (*block).input_taps, &raw mut (*block).weight_taps);
+            input.cast::<usize>().add(tap).write(place(tile.input_taps));
+            weight.cast::<usize>().add(tap).write(place(tile.weight_taps));
         }
     }
     let count = tile.channels.min(CHANNELS);

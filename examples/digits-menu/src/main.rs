@@ -12,7 +12,7 @@ include!(concat!(env!("OUT_DIR"), "/digits.rs"));
 
 use core::fmt::Write;
 use core::panic::PanicInfo;
-use cortado_runtime::{Method, Native};
+use cortado_runtime::Method;
 use cortex_m_rt::entry;
 use cortex_m_semihosting::debug;
 use samples::{SAMPLES, Sample};
@@ -31,22 +31,17 @@ type Scores = [f32; digits::OUTPUT0_COUNT];
 
 #[entry]
 fn main() -> ! {
-    static mut STATE: digits::State = digits::State::new();
     static mut ARENA: digits::Arena = digits::Arena::new();
 
     // SAFETY: this board has the port there, and it is started this once.
     let mut uart = unsafe { Uart::start(UART0, BAUD_DIVIDER) };
-    let mut method = match digits::load(&mut STATE.0, ARENA) {
-        Ok(method) => method,
-        Err(error) => panic!("the model cannot be loaded: {error}"),
-    };
+    let mut method = digits::link(ARENA);
     let _ = writeln!(
         uart,
         "Cortado: handwritten digits on a Cortex-M4\n\
-         the model takes {} bytes of flash, {} of arena, {} of state",
+         the model has {} bytes, and takes {} of RAM",
         digits::PROGRAM_BYTES,
-        digits::ARENA_BYTES,
-        4 * digits::STATE_WORDS
+        digits::ARENA_BYTES
     );
     menu(&mut uart, &mut method);
     let _ = writeln!(uart, "bye");
@@ -58,7 +53,7 @@ fn main() -> ! {
 }
 
 /// Asks what to do and does it, until it is told to quit.
-fn menu(uart: &mut Uart, method: &mut Method<'_, Native>) {
+fn menu(uart: &mut Uart, method: &mut Method<'_>) {
     loop {
         let _ = write!(
             uart,
@@ -90,14 +85,14 @@ fn menu(uart: &mut Uart, method: &mut Method<'_, Native>) {
 }
 
 /// Shows a sample, and whether the model is right.
-fn show_sample(uart: &mut Uart, method: &mut Method<'_, Native>, sample: &Sample) {
+fn show_sample(uart: &mut Uart, method: &mut Method<'_>, sample: &Sample) {
     let prediction = show(uart, method, &picture_of(sample));
     let right = if prediction == usize::from(sample.digit) { "right" } else { "wrong" };
     let _ = writeln!(uart, "{right}: it is a {}", sample.digit);
 }
 
 /// Computes all samples and says how many were right.
-fn show_all(uart: &mut Uart, method: &mut Method<'_, Native>) {
+fn show_all(uart: &mut Uart, method: &mut Method<'_>) {
     let mut right = 0;
     for sample in &SAMPLES {
         let prediction = greatest(&scores(method, &picture_of(sample)));
@@ -110,7 +105,7 @@ fn show_all(uart: &mut Uart, method: &mut Method<'_, Native>) {
 }
 
 /// Shows a picture, the model's scores as shares, and the digit that it takes the picture for, which it returns.
-fn show(uart: &mut Uart, method: &mut Method<'_, Native>, picture: &Picture) -> usize {
+fn show(uart: &mut Uart, method: &mut Method<'_>, picture: &Picture) -> usize {
     const SHADES: &[u8; 9] = b" .:-=+*#@";
     for row in picture {
         let _ = write!(uart, "  |");
@@ -126,8 +121,9 @@ fn show(uart: &mut Uart, method: &mut Method<'_, Native>, picture: &Picture) -> 
     for (digit, share) in shares(&scores).iter().enumerate() {
         let percent = (100.0 * share + 0.5) as usize;
         let bar = &"##################################################"[..percent / 2];
+        let space = if bar.is_empty() { "" } else { " " };
         let mark = if digit == prediction { " <" } else { "" };
-        let _ = writeln!(uart, "  {digit} {percent:>3} % {bar}{mark}");
+        let _ = writeln!(uart, "  {digit} {percent:>3} %{space}{bar}{mark}");
     }
     let _ = writeln!(uart, "prediction: {prediction}");
     prediction
@@ -136,8 +132,8 @@ fn show(uart: &mut Uart, method: &mut Method<'_, Native>, picture: &Picture) -> 
 /// The model's scores for a picture, by digit.
 ///
 /// # Panics
-/// The program is not what the module says of it, which loading rules out.
-fn scores(method: &mut Method<'_, Native>, picture: &Picture) -> Scores {
+/// The program is not what the module says of it, which the module rules out.
+fn scores(method: &mut Method<'_>, picture: &Picture) -> Scores {
     let input = method.fill_input::<f32>(0).expect("there is an input of floats");
     for (value, pixel) in input.iter_mut().zip(picture.as_flattened()) {
         *value = f32::from(*pixel) / f32::from(INK);

@@ -146,6 +146,32 @@ pub trait Micro: Copy + 'static {
         Some(())
     }
 
+    /// Gathers rows of `columns` bytes, which lie a step apart in the source, and so do the rows' first ones; `out` is filled row by row.
+    ///
+    /// `None` when a slice is too short.
+    fn gather_rows(
+        source: &[u8],
+        row_step: usize,
+        column_step: usize,
+        out: &mut [u8],
+        columns: usize,
+    ) -> Option<()> {
+        for (row, out) in out.chunks_exact_mut(columns.max(1)).enumerate() {
+            let source = source.get(row * row_step..)?;
+            // The last byte is checked here, so the loop needs no checks.
+            let source = source.get(..=(out.len() - 1) * column_step)?;
+            match column_step {
+                0 => out.fill(*source.first()?),
+                _ => {
+                    for (out, value) in out.iter_mut().zip(source.iter().step_by(column_step)) {
+                        *out = *value;
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+
     /// Brings results into a range within that of `int8`.
     #[inline(never)]
     fn clamp(out: &mut [i8], range: Activation) {

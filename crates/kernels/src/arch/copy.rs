@@ -1,4 +1,4 @@
-//! Copying rows: four words at a time where everything is aligned to words, else words at any address, which Thumb-2 reads, or bytes.
+//! Copying rows, and gathering their bytes. Rows are copied four words at a time where everything is aligned to words, else words at any address, which Thumb-2 reads, or bytes.
 
 /// [`copy_rows`](crate::micro::Micro::copy_rows).
 pub(super) fn copy_rows(
@@ -166,6 +166,135 @@ unsafe extern "C" fn copy_unaligned(copy: &mut Copy) {
         "ldr r5, [r0, #16]",
         "subs r5, #1",
         "str r5, [r0, #16]",
+        "bne 1b",
+        "pop {{r4-r7, pc}}",
+    )
+}
+
+/// [`gather_rows`](crate::micro::Micro::gather_rows).
+pub(super) fn gather_rows(
+    source: &[u8],
+    row_step: usize,
+    column_step: usize,
+    out: &mut [u8],
+    columns: usize,
+) -> Option<()> {
+    let rows = out.len().checked_div(columns)?;
+    let Some(last) = rows.checked_sub(1) else { return Some(()) };
+    let last = last.checked_mul(row_step)?.checked_add((columns - 1).checked_mul(column_step)?)?;
+    if last >= source.len() {
+        return None;
+    }
+    let gather = Gather {
+        out: out.as_mut_ptr(),
+        source: source.as_ptr(),
+        column_step,
+        row_gap: row_step.wrapping_sub(columns * column_step),
+        rows,
+        columns,
+    };
+    // SAFETY: the last byte of the last row lies in the source, and so many rows in `out`.
+    unsafe { gather_bytes(&gather) };
+    Some(())
+}
+
+/// What is gathered: `columns` bytes, one and more, of each of `rows` rows, one and more.
+#[repr(C)]
+struct Gather {
+    out: *mut u8,
+    source: *const u8,
+    column_step: usize,
+    /// From the end of a row to the start of the next.
+    row_gap: usize,
+    rows: usize,
+    columns: usize,
+}
+
+/// Gathers four bytes at a time to a word at any address.
+#[cfg(cortado_thumb = "2")]
+#[unsafe(naked)]
+unsafe extern "C" fn gather_bytes(gather: &Gather) {
+    core::arch::naked_asm!(
+        "push {{r4-r11, lr}}",
+        "ldm r0, {{r0-r5}}",
+        "add r6, r2, r2, lsl #1",
+        "1:",
+        "lsrs r7, r5, #2",
+        "beq 3f",
+        "2:",
+        "ldrb r8, [r1]",
+        "ldrb r9, [r1, r2]",
+        "ldrb r10, [r1, r2, lsl #1]",
+        "ldrb r11, [r1, r6]",
+        "orr r8, r8, r9, lsl #8",
+        "orr r8, r8, r10, lsl #16",
+        "orr r8, r8, r11, lsl #24",
+        "add r1, r1, r2, lsl #2",
+        "subs r7, #1",
+        "str r8, [r0], #4",
+        "bne 2b",
+        "3:",
+        "ands r7, r5, #3",
+        "beq 5f",
+        "4:",
+        "ldrb r8, [r1]",
+        "add r1, r2",
+        "subs r7, #1",
+        "strb r8, [r0], #1",
+        "bne 4b",
+        "5:",
+        "add r1, r3",
+        "subs r4, #1",
+        "bne 1b",
+        "pop {{r4-r11, pc}}",
+    )
+}
+
+/// Gathers four bytes at a time.
+#[cfg(cortado_thumb = "1")]
+#[unsafe(naked)]
+unsafe extern "C" fn gather_bytes(gather: &Gather) {
+    core::arch::naked_asm!(
+        "push {{r4-r7, lr}}",
+        "mov r12, r0",
+        "ldr r4, [r0, #16]",
+        "ldm r0!, {{r1-r3}}",
+        "1:",
+        "mov r0, r12",
+        "ldr r5, [r0, #20]",
+        "lsrs r6, r5, #2",
+        "beq 3f",
+        "2:",
+        "ldrb r7, [r2]",
+        "adds r2, r2, r3",
+        "strb r7, [r1]",
+        "ldrb r7, [r2]",
+        "adds r2, r2, r3",
+        "strb r7, [r1, #1]",
+        "ldrb r7, [r2]",
+        "adds r2, r2, r3",
+        "strb r7, [r1, #2]",
+        "ldrb r7, [r2]",
+        "adds r2, r2, r3",
+        "strb r7, [r1, #3]",
+        "adds r1, #4",
+        "subs r6, #1",
+        "bne 2b",
+        "3:",
+        "lsls r5, r5, #30",
+        "lsrs r5, r5, #30",
+        "beq 5f",
+        "4:",
+        "ldrb r7, [r2]",
+        "adds r2, r2, r3",
+        "strb r7, [r1]",
+        "adds r1, #1",
+        "subs r5, #1",
+        "bne 4b",
+        "5:",
+        "ldr r5, [r0, #12]",
+        "adds r2, r2, r5",
+        "subs r4, #1",
         "bne 1b",
         "pop {{r4-r7, pc}}",
     )

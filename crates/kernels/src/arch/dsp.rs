@@ -72,6 +72,17 @@ impl Micro for Dsp {
         super::copy::copy_rows(source, out, rows, length)
     }
 
+    #[cfg(cortado_isa = "dsp")]
+    fn gather_rows(
+        source: &[u8],
+        row_step: usize,
+        column_step: usize,
+        out: &mut [u8],
+        columns: usize,
+    ) -> Option<()> {
+        super::copy::gather_rows(source, row_step, column_step, out, columns)
+    }
+
     fn accumulate_window(
         window: Window<'_>,
         rows: usize,

@@ -71,6 +71,17 @@ impl Micro for Scalar {
         super::copy::copy_rows(source, out, rows, length)
     }
 
+    #[cfg(cortado_isa = "scalar")]
+    fn gather_rows(
+        source: &[u8],
+        row_step: usize,
+        column_step: usize,
+        out: &mut [u8],
+        columns: usize,
+    ) -> Option<()> {
+        super::copy::gather_rows(source, row_step, column_step, out, columns)
+    }
+
     const FRAMES: bool = true;
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {

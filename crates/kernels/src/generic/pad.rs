@@ -1,15 +1,16 @@
 //! Padding of tensors.
 //!
 //! ```text
-//! out = value everywhere
-//! for each row of the input:
-//!     copy it to its place
+//! for each image of the result:
+//!     fill what is around the input's image with the value
+//!     copy the input's rows to their places
 //! ```
 //!
 //! Inner axes without a frame belong to the row.
 
 use super::require_disjoint;
-use crate::memory::{Location, Memory, copy};
+use crate::Native;
+use crate::memory::{Location, Memory, cast, cast_mut};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::ops::Pad;
@@ -27,31 +28,59 @@ pub fn pad(frame: &Frame, value: &[u8], input: &[u8], out: &mut [u8]) -> Option<
     let element = value.len();
     let out = out.get_mut(..out_count(frame).checked_mul(element)?)?;
     let input = input.get(..in_count(frame).checked_mul(element)?)?;
-    match value {
-        [byte] => out.fill(*byte),
-        _ => out.chunks_exact_mut(element.max(1)).try_for_each(|out| copy(value, out))?,
-    }
-    if input.is_empty() {
-        return Some(());
-    }
     let [n, h, w, c] = frame.extents.map(|extent| extent as usize);
     let [before_n, before_h, before_w, before_c] = frame.pre.map(|count| count as usize);
     let [_, all_h, all_w, all_c] =
         core::array::from_fn(|position| frame.out_extent(position) as usize);
+    if input.is_empty() || all_c != c {
+        fill(value, out);
+    }
+    if input.is_empty() {
+        return Some(());
+    }
     // A row is all of W and C where C has no frame, else C alone.
-    let (rows, row) = if all_c == c { (1, w * c) } else { (w, c) };
-    let mut input = input.chunks_exact((row * element).max(1));
-    for image in 0..n {
-        for line in 0..h {
-            let start = ((image + before_n) * all_h + line + before_h) * all_w + before_w;
-            let mut to = (start * all_c + before_c) * element;
-            for _ in 0..rows {
-                copy(input.next()?, out.get_mut(to..)?.get_mut(..row * element)?)?;
-                to += all_c * element;
+    let (rows, row) = if all_c == c { (1, w * c * element) } else { (w, c * element) };
+    let line = all_w * all_c * element;
+    let images = out.chunks_exact_mut((all_h * line).max(1)).enumerate();
+    let mut input = input.chunks_exact((h * rows * row).max(1));
+    for (image, out) in images {
+        if !(before_n..before_n + n).contains(&image) {
+            fill(value, out);
+            continue;
+        }
+        let (input, first) = (input.next()?, (before_w * all_c + before_c) * element);
+        if all_c == c {
+            // What is around the image: before it, between its rows, and after it.
+            let mut rest = &mut *out;
+            let mut around = before_h * line + first;
+            for _ in 0..h {
+                let (frame, image) = rest.split_at_mut_checked(around)?;
+                fill(value, frame);
+                rest = image.get_mut(row..)?;
+                around = line - row;
             }
+            fill(value, rest);
+        }
+        let (mut from, mut to) = (0, before_h * line + first);
+        // Rows of W and C all at once, else those of C line by line.
+        let (times, count, step) =
+            if rows == 1 { (1, h, line) } else { (h, rows, all_c * element) };
+        for _ in 0..times {
+            let source = (cast(input.get(from..)?)?, row);
+            Native::copy_rows(source, (cast_mut(out.get_mut(to..)?)?, step), count, row)?;
+            from += count * row;
+            to += line;
         }
     }
     Some(())
+}
+
+/// Fills elements with a value.
+fn fill(value: &[u8], out: &mut [u8]) {
+    match value {
+        [byte] => out.fill(*byte),
+        _ => out.chunks_exact_mut(value.len().max(1)).for_each(|out| out.copy_from_slice(value)),
+    }
 }
 
 fn in_count(frame: &Frame) -> usize {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each index of the outer axes, in the order of the result's memory:
-//!     copy run bytes from input[Σ index·stride]
+//!     copy runs along the innermost axis, or single bytes along the innermost two, from input[Σ index·stride]
 //! ```
 //!
 //! Such an operator is a [`Gather`]: a stride in the input per axis of the result. Preparing it brings the axes into the order
@@ -13,7 +13,9 @@
 //! 2. So one loop serves all element types: an element of several bytes is an innermost axis that joins what is next to it.
 
 use super::require_disjoint;
-use crate::memory::{Location, Memory};
+use crate::Native;
+use crate::memory::{Location, Memory, cast, cast_mut};
+use crate::micro::Micro;
 use crate::operand::LoadedTensor;
 use cortado_contract::strided::{Gather, MAX_AXES};
 use cortado_contract::value::{Rule, TensorMeta, Violation};
@@ -105,10 +107,21 @@ pub fn copy(moves: &Moves, input: &[u8], out: &mut [u8]) -> Option<()> {
     if out.is_empty() {
         return Some(());
     }
+    // Single bytes move along the two innermost axes at a time.
+    const SINGLE: Axis = Axis { extent: 1, stride: 0 };
+    let (rows, outer) = match outer.split_last() {
+        Some((rows, outer)) if run == 1 => (rows, outer),
+        _ => (&SINGLE, outer),
+    };
     let mut index = [0u32; MAX_AXES];
     let mut from = 0usize;
-    for row in out.chunks_exact_mut((run * inner.extent as usize).max(1)) {
-        copy_row(input.get(from..)?, inner.stride as usize, run, row)?;
+    let columns = inner.extent as usize;
+    for out in out.chunks_exact_mut((run * columns * rows.extent as usize).max(1)) {
+        let (input, step) = (input.get(from..)?, inner.stride as usize);
+        match run {
+            1 => Native::gather_rows(input, rows.stride as usize, step, out, columns)?,
+            _ => Native::copy_rows((cast(input)?, step), (cast_mut(out)?, run), columns, run)?,
+        }
         for (index, axis) in index.iter_mut().zip(outer).rev() {
             *index += 1;
             from += axis.stride as usize;
@@ -117,29 +130,6 @@ pub fn copy(moves: &Moves, input: &[u8], out: &mut [u8]) -> Option<()> {
             }
             *index = 0;
             from -= axis.extent as usize * axis.stride as usize;
-        }
-    }
-    Some(())
-}
-
-/// Copies runs that lie `stride` bytes apart behind each other.
-#[inline(always)]
-fn copy_row(input: &[u8], stride: usize, run: usize, row: &mut [u8]) -> Option<()> {
-    match (run, stride) {
-        (1, 0) => row.fill(*input.first()?),
-        (1, _) => {
-            // The last byte is checked here, so the loop needs no checks.
-            let input = input.get(..=(row.len() - 1) * stride)?;
-            for (out, value) in row.iter_mut().zip(input.iter().step_by(stride.max(1))) {
-                *out = *value;
-            }
-        }
-        _ => {
-            let mut from = 0;
-            for out in row.chunks_exact_mut(run.max(1)) {
-                crate::memory::copy(input.get(from..)?.get(..run)?, out)?;
-                from += stride;
-            }
         }
     }
     Some(())

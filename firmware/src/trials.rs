@@ -210,6 +210,7 @@ fn try_faults(arguments: Arguments<'_>, repeats: usize, checks: &mut Checks) -> 
     let policy = LayoutPolicy::Adapt;
 
     // Memory that does not do.
+    let state_words = needed.state_words as usize;
     for shift in 1..ALIGNMENT {
         let outcome = Program::parse(first.get(shift..)?);
         checks.refuses("a misaligned program", outcome, LoadError::ProgramMisaligned);
@@ -223,16 +224,14 @@ fn try_faults(arguments: Arguments<'_>, repeats: usize, checks: &mut Checks) -> 
             let expected = LoadError::ArenaTooSmall { bank, needed, given };
             checks.refuses("too small an arena", outcome, expected);
         }
-        let words = state.len();
-        for missing in [1, words] {
-            let less = state.get_mut(..words - missing)?;
+        for missing in [1, state_words] {
+            let less = state.get_mut(..state_words - missing)?;
             let outcome = program.load(policy, less, &mut *arena);
             let expected = LoadError::StateTooSmall { needed: 0, given: 0 };
             checks.refuses("too small a state", outcome, expected);
         }
     }
-    let words = needed.state_words as usize;
-    let state_bytes = (4 * words).next_multiple_of(ALIGNMENT);
+    let state_bytes = (4 * state_words).next_multiple_of(ALIGNMENT);
     for shift in 1..ALIGNMENT {
         let (state, rest) = ram.split_at_mut(state_bytes);
         let state = cortado_kernels::memory::cast_mut::<u32>(state)?;
@@ -318,7 +317,7 @@ fn try_faults(arguments: Arguments<'_>, repeats: usize, checks: &mut Checks) -> 
         }
         // The rest of the RAM, where a method's state is half written.
         let (state, arena) = (&mut [0x5a5a_5a5a; STATE_WORDS_MAX], &mut *snapshot);
-        let again = program.load(policy, state.get_mut(..words)?, arena);
+        let again = program.load(policy, state.get_mut(..state_words)?, arena);
         let again = again.ok().and_then(|mut again| execute(&mut again));
         checks.hold("a restart in the middle", again == Some(digest));
     }

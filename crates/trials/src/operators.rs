@@ -858,7 +858,7 @@ impl Maker<'_, '_> {
         let (pre_pad, post_pad) = (by_memory(&pre), by_memory(&post));
         let pad_value = self.choices.between(-128, 127);
         let out = self.out(input.dtype, &shape, &order);
-        Operator::Pad(ops::Pad { input, pre_pad, post_pad, pad_value: pad_value.into(), out })
+        Operator::Pad(ops::Pad { input, pre_pad, post_pad, pad_value, out })
     }
 
     fn expand(&mut self, dtype: DType) -> Operator<LoweredDomain> {

@@ -24,8 +24,11 @@ pub const STEPS_MAX: u64 = 1 << 21;
 /// The most memory that a program on trial may ask for, in bytes.
 pub const ARENA_BYTES_MAX: u32 = 1 << 20;
 
+/// The body of a fuzz target.
+pub type Body = fn(&[u8]);
+
 /// Every target with its name, which is also the name of its folder in `testdata/fuzz`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Body)] = &[
     ("pte", pte),
     ("execute", execute),
     ("retarget", retarget),

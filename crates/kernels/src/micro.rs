@@ -1,11 +1,13 @@
 //! The micro-operations that kernels are built from.
 
 use crate::memory::Element;
-use crate::tile::{Depthwise, Framed, Quads, Row};
+use crate::tile::{Depthwise, Framed, Quads, Row, lines};
 use cortado_contract::Isa;
 use cortado_contract::ops::quantized_activation::{ENTRIES, entry_of};
 use cortado_contract::ops::quantized_add::AddParams;
+use cortado_contract::ops::quantized_linear::{LinearParams, LinearShape};
 use cortado_contract::ops::quantized_mul::MulParams;
+use cortado_contract::ops::softmax::{SoftmaxResult, SoftmaxScale};
 use cortado_contract::quant::{Activation, Requantize, ZeroPoint, dequantize, quantize};
 
 /// What an instruction set does for the generic kernels.
@@ -92,8 +94,23 @@ pub trait Micro: Copy + 'static {
         quads.model::<Self>(pixels, out)
     }
 
-    /// Whether an input offset is better folded into the constants of [`Self::multiply_row`] than added to the inputs.
-    const FOLDS_OFFSETS: bool = false;
+    /// Whether fully connected layers are computed by [`Self::multiply_lines`] rather than by [`Self::multiply_row`].
+    const TAKES_LINES: bool = false;
+
+    /// Computes all features of all rows from sums that start with `constants`, without an input offset; see [`lines`].
+    ///
+    /// `None` when a slice is too short.
+    #[inline(always)]
+    fn multiply_lines(
+        shape: &LinearShape,
+        params: &LinearParams<'_>,
+        constants: &[i32],
+        input: &[i8],
+        weights: &[i8],
+        out: &mut [i8],
+    ) -> Option<()> {
+        lines::<Self>(shape, params, constants, input, weights, out)
+    }
 
     /// Computes the features of a row, all of whose factors are [short](Self::is_short); see [`Row::model`].
     ///
@@ -102,6 +119,9 @@ pub trait Micro: Copy + 'static {
     fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
         row.model::<Self>(out)
     }
+
+    /// Whether [`Self::depthwise`] takes channels that share an input.
+    const SPREADS: bool = false;
 
     /// Computes all channels of a rectangle of windows, see [`Depthwise::model`].
     ///
@@ -146,30 +166,58 @@ pub trait Micro: Copy + 'static {
         Some(())
     }
 
-    /// Gathers rows of `columns` bytes, which lie a step apart in the source, and so do the rows' first ones; `out` is filled row by row.
+    /// Copies `windows` times `rows` rows of `length` bytes, both of which have steps: the first of a pair goes to the next row.
     ///
     /// `None` when a slice is too short.
-    fn gather_rows(
-        source: &[u8],
-        row_step: usize,
-        column_step: usize,
-        out: &mut [u8],
-        columns: usize,
+    #[inline(always)]
+    fn copy_windows(
+        (source, source_steps): (&[i8], [usize; 2]),
+        (out, out_steps): (&mut [i8], [usize; 2]),
+        windows: usize,
+        rows: usize,
+        length: usize,
     ) -> Option<()> {
-        for (row, out) in out.chunks_exact_mut(columns.max(1)).enumerate() {
-            let source = source.get(row * row_step..)?;
+        if rows == 1 {
+            let (source, out) = ((source, source_steps[1]), (out, out_steps[1]));
+            return Self::copy_rows(source, out, windows, length);
+        }
+        for window in 0..windows {
+            let source = source.get(window * source_steps[1]..)?;
+            let out = out.get_mut(window * out_steps[1]..)?;
+            Self::copy_rows((source, source_steps[0]), (out, out_steps[0]), rows, length)?;
+        }
+        Some(())
+    }
+
+    /// Copies rows of single bytes that lie a step apart behind each other: the first step goes to a row's next byte, the second to the
+    /// next row. A step of 0 repeats.
+    ///
+    /// `None` when a slice is too short.
+    #[inline(always)]
+    fn gather(
+        (source, [step, row_step]): (&[i8], [usize; 2]),
+        out: &mut [i8],
+        length: usize,
+    ) -> Option<()> {
+        for (row, out) in out.chunks_exact_mut(length.max(1)).enumerate() {
             // The last byte is checked here, so the loop needs no checks.
-            let source = source.get(..=(out.len() - 1) * column_step)?;
-            match column_step {
+            let source = source.get(row * row_step..)?.get(..=(out.len() - 1) * step)?;
+            match step {
                 0 => out.fill(*source.first()?),
                 _ => {
-                    for (out, value) in out.iter_mut().zip(source.iter().step_by(column_step)) {
+                    for (out, value) in out.iter_mut().zip(source.iter().step_by(step)) {
                         *out = *value;
                     }
                 }
             }
         }
         Some(())
+    }
+
+    /// Writes a value everywhere.
+    #[inline(always)]
+    fn fill(out: &mut [i8], value: i8) {
+        out.fill(value);
     }
 
     /// Brings results into a range within that of `int8`.
@@ -184,6 +232,27 @@ pub trait Micro: Copy + 'static {
     #[inline(never)]
     fn sum(values: &[i8]) -> i32 {
         values.iter().fold(0i32, |sum, value| sum.wrapping_add(i32::from(*value)))
+    }
+
+    /// `out[j] = bias[j] + offset · Σ_i rows[j·n + i]` for rows of `n = rows.len() / out.len()` elements; no bias is 0.
+    ///
+    /// `None` when there is less bias than output.
+    fn fold(rows: &[i8], bias: Option<&[i32]>, offset: i32, out: &mut [i32]) -> Option<()> {
+        let length = rows.len().checked_div(out.len())?;
+        for (index, out) in out.iter_mut().enumerate() {
+            let bias = match bias {
+                Some(bias) => *bias.get(index)?,
+                None => 0,
+            };
+            *out = match offset {
+                0 => bias,
+                _ => {
+                    let row = rows.get(index * length..)?.get(..length)?;
+                    bias.wrapping_add(offset.wrapping_mul(Self::sum(row)))
+                }
+            };
+        }
+        Some(())
     }
 
     /// Quantizes `input` into `out`, element by element, as [`cortado_contract::quant::quantize`]. The inverse scale is a normal number
@@ -238,6 +307,40 @@ pub trait Micro: Copy + 'static {
         }
     }
 
+    /// The greatest value at any position of each window for each channel, brought into a range; see [`raise`].
+    ///
+    /// `None` when a position lies outside of the windows' elements.
+    #[inline(always)]
+    fn raise_windows(windows: &Windows<'_>, activation: Activation, out: &mut [i8]) -> Option<()> {
+        windows.for_each(out, |window, out| raise::<Self>(window, windows, activation, out))
+    }
+
+    /// The rounded mean over each window for each channel, brought into a range; see [`average`].
+    ///
+    /// `None` when a position lies outside of the windows' elements, or there is none.
+    #[inline(always)]
+    fn average_windows(
+        windows: &Windows<'_>,
+        activation: Activation,
+        out: &mut [i8],
+    ) -> Option<()> {
+        windows.for_each(out, |window, out| average::<Self>(window, windows, activation, out))
+    }
+
+    /// Softmax of a row of `(length, step)`: elements that lie `step` apart; see [`exponentials`].
+    ///
+    /// `None` when a slice is too short.
+    #[inline(always)]
+    fn softmax_row(
+        scale: &SoftmaxScale,
+        result: SoftmaxResult,
+        places: (usize, usize),
+        input: &[i8],
+        out: &mut [i8],
+    ) -> Option<()> {
+        exponentials(scale, result, places, input, out)
+    }
+
     /// Adds to each of `sums` its channel at every position of a window.
     ///
     /// `None` when a position lies outside of the window's elements.
@@ -275,7 +378,12 @@ pub trait Micro: Copy + 'static {
     }
 }
 
+mod pool;
+mod softmax;
 mod sum;
+
+pub use pool::{average, average_long, raise};
+pub use softmax::exponentials;
 
 /// The operands of a binary operator along one axis: one after the other, or one value against all of the other operand.
 #[derive(Clone, Copy, Debug)]
@@ -336,6 +444,38 @@ pub struct Window<'a> {
     pub row_step: usize,
     /// The distance to the next position of a row.
     pub column_step: usize,
+}
+
+/// Windows of the same extents that are a step apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Windows<'a> {
+    /// The first one, with the elements of all.
+    pub first: Window<'a>,
+    /// The rows of each.
+    pub rows: usize,
+    /// The columns of each.
+    pub columns: usize,
+    /// The number of windows.
+    pub count: usize,
+    /// The distance from one to the next.
+    pub step: usize,
+}
+
+impl<'a> Windows<'a> {
+    /// Calls `compute` with each window and its elements of the result.
+    #[inline(always)]
+    pub fn for_each(
+        &self,
+        out: &mut [i8],
+        mut compute: impl FnMut(Window<'a>, &mut [i8]) -> Option<()>,
+    ) -> Option<()> {
+        let channels = out.len().checked_div(self.count)?.max(1);
+        for (index, out) in out.chunks_exact_mut(channels).enumerate() {
+            let elements = self.first.elements.get(index * self.step..)?;
+            compute(Window { elements, ..self.first }, out)?;
+        }
+        Some(())
+    }
 }
 
 /// Four consecutive rows of `length`; `None` when there are fewer.

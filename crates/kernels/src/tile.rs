@@ -5,10 +5,13 @@
 //! [short](Micro::is_short) for it.
 
 use crate::micro::Micro;
+use cortado_contract::ops::quantized_linear::{LinearParams, LinearShape};
 use cortado_contract::quant::{Activation, Requantize};
 
 /// A result: rescaled, its zero point added, within `int8`.
-#[inline(always)]
+// Helium has it in vectors; what is left is rare.
+#[cfg_attr(cortado_isa = "mve", inline(never))]
+#[cfg_attr(not(cortado_isa = "mve"), inline(always))]
 pub fn finish(sum: i32, factor: Requantize, output_offset: i32) -> i8 {
     Activation::INT8.clamp(factor.apply(sum).wrapping_add(output_offset)) as i8
 }
@@ -142,6 +145,35 @@ impl Row<'_> {
     }
 }
 
+/// Computes a fully connected layer whose sums start with `constants`, one for each feature, whatever constants `params` has. Inputs have
+/// no offset; that of the weights adds a multiple of a row's sum to all of the row's sums.
+///
+/// `None` when a slice is too short.
+#[inline(never)]
+pub fn lines<M: Micro>(
+    shape: &LinearShape,
+    params: &LinearParams<'_>,
+    constants: &[i32],
+    input: &[i8],
+    weights: &[i8],
+    out: &mut [i8],
+) -> Option<()> {
+    let LinearShape { rows, in_features: depth, out_features } = *shape;
+    for row in 0..rows {
+        let input = input.get(row.checked_mul(depth)?..)?.get(..depth)?;
+        let added = params.filter_offset.0.wrapping_mul(M::sum(input));
+        for feature in 0..out_features {
+            let weights = weights.get(feature.checked_mul(depth)?..)?.get(..depth)?;
+            let sum = M::dot(input, 0, weights).wrapping_add(added);
+            let sum = constants.get(feature)?.wrapping_add(sum);
+            let value = finish(sum, params.rescale.factor(feature), params.output_offset.0);
+            let value = params.activation.clamp(i32::from(value));
+            *out.get_mut(row * out_features + feature)? = value as i8;
+        }
+    }
+    Some(())
+}
+
 /// Numbers along rows and along columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Steps {
@@ -152,6 +184,12 @@ pub struct Steps {
 }
 
 impl Steps {
+    /// Each row with each column, if these are how many there are.
+    #[inline(always)]
+    pub fn each(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.rows).flat_map(move |row| (0..self.columns).map(move |column| (row, column)))
+    }
+
     /// The end of so many rows of so many columns, the rows `width` apart and the first one at `first`.
     fn reach_in(self, width: usize, first: usize) -> Option<usize> {
         let rows = self.rows.saturating_sub(1).checked_mul(width)?;
@@ -165,7 +203,7 @@ impl Steps {
     }
 }
 
-/// All channels of a rectangle of windows that have the same taps on the input, one input channel for each output channel.
+/// All channels of a rectangle of windows that have the same taps on the input.
 #[derive(Clone, Copy, Debug)]
 pub struct Depthwise<'a> {
     /// The input from the first window's first tap on.
@@ -174,6 +212,9 @@ pub struct Depthwise<'a> {
     pub weights: &'a [i8],
     /// The number of channels.
     pub channels: usize,
+    /// How many channels, one after the other, read the same channel of the input. More than one only where an instruction set
+    /// [takes that](Micro::SPREADS).
+    pub multiplier: usize,
     /// The number of taps on the input; not 0.
     pub taps: Steps,
     /// The distances between taps in the input.
@@ -208,8 +249,12 @@ impl Depthwise<'_> {
     pub fn fits(&self, out: &[i8]) -> bool {
         let input = self.input_taps.reach(self.taps);
         let windows = self.input_steps.reach(self.windows);
-        self.holds(input.and_then(|taps| taps.checked_add(windows?)), self.input.len())
-            && self.fits_besides_input(out)
+        let channels = match self.multiplier {
+            0 | 1 => self.channels,
+            multiplier => self.channels.div_ceil(multiplier),
+        };
+        let end = input.and_then(|taps| taps.checked_add(windows?)?.checked_add(channels));
+        end.is_some_and(|end| end <= self.input.len()) && self.fits_besides_input(out)
     }
 
     /// Whether the slices hold all weights, constants and outputs.
@@ -255,7 +300,39 @@ impl Depthwise<'_> {
         Some(())
     }
 
-    /// Computes the channels from `first` on of all windows.
+    /// Computes all channels of all windows one by one, whatever inputs they read.
+    ///
+    /// `None` when a slice is too short.
+    #[inline(never)]
+    pub fn model_spread(&self, out: &mut [i8]) -> Option<()> {
+        if !self.fits(out) {
+            return None;
+        }
+        for (row, column) in self.windows.each() {
+            let place = |steps: Steps| row * steps.rows + column * steps.columns;
+            let mut input = place(self.input_steps);
+            let mut shared = 0;
+            for channel in 0..self.channels {
+                let mut sum = self.bias_of(channel);
+                for (row, column) in self.taps.each() {
+                    let place = |steps: Steps| row * steps.rows + column * steps.columns;
+                    let input = *self.input.get(input + place(self.input_taps))?;
+                    let weight = *self.weights.get(channel + place(self.weight_taps))?;
+                    let input = i32::from(input) + self.input_offset;
+                    sum = sum.wrapping_add(input * i32::from(weight));
+                }
+                let out = out.get_mut(place(self.out_steps) + channel)?;
+                *out = finish(sum, self.factor_of(channel), self.output_offset);
+                shared += 1;
+                if shared >= self.multiplier {
+                    (input, shared) = (input + 1, 0);
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Computes the channels from `first` on of all windows, each of which reads an input of its own.
     ///
     /// `None` when a slice is too short.
     #[inline(never)]

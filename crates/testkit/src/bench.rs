@@ -206,7 +206,7 @@ impl Kernels {
             linear: kernels::quantized_linear::linear_s8::<M>,
             batch_matmul: kernels::quantized_batch_matmul::batch_matmul_s8::<M>,
             softmax: |rows, scale, input, out| {
-                kernels::softmax::softmax(rows, scale, SoftmaxResult::Standard, input, out)
+                kernels::softmax::softmax::<M>(rows, scale, SoftmaxResult::Standard, input, out)
             },
             add: |broadcast, params, lhs, rhs, out| {
                 kernels::quantized_add::add_s8::<M>(broadcast, params, lhs, rhs, out)
@@ -217,9 +217,9 @@ impl Kernels {
             avg_pool: kernels::quantized_avg_pool2d::avg_pool::<M>,
             max_pool: kernels::quantized_max_pool2d::max_pool::<M>,
             gather: |out_tensor, gather, input, out| {
-                copy(&Moves::new(out_tensor, gather), input, out)
+                copy::<M>(&Moves::new(out_tensor, gather), input, out)
             },
-            pad: |frame, input, out| kernels::pad::pad(frame, &[PAD_VALUE], input, out),
+            pad: |frame, input, out| kernels::pad::pad::<M>(frame, &[PAD_VALUE], input, out),
             quantize: |input, inverse_scale, zero_point, out| {
                 M::quantize(input, inverse_scale, zero_point, Activation::INT8, out);
                 Some(())

@@ -54,9 +54,9 @@ fn replay_of<M: Micro>(operation: &str) -> Option<Replay> {
         "requantize_s64" => requantize::s64,
         "avgpool_s8" => pool::average::<M>,
         "max_pool_s8" => pool::maximum::<M>,
-        "softmax_s8" => softmax::s8,
-        "transpose_s8" => movement::transpose,
-        "pad_s8" => movement::pad,
+        "softmax_s8" => softmax::s8::<M>,
+        "transpose_s8" => movement::transpose::<M>,
+        "pad_s8" => movement::pad::<M>,
         _ => return None,
     })
 }

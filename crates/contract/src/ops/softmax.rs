@@ -175,11 +175,12 @@ pub const fn summand(exponential: i32) -> u32 {
 /// What turns the exponentials of a row into its results, from their sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Normalizer {
-    /// `1 / (2·mantissa of the sum)` in Q31.
-    reciprocal: i32,
+    /// `1 / (2·mantissa of the sum)` in Q31; greater than 0.
+    pub reciprocal: i32,
     /// What brings the product to multiples of 1/256.
-    shift: u32,
-    result: SoftmaxResult,
+    pub shift: u32,
+    /// What results stand for.
+    pub result: SoftmaxResult,
 }
 
 impl Normalizer {

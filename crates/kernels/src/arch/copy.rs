@@ -171,12 +171,12 @@ unsafe extern "C" fn copy_unaligned(copy: &mut Copy) {
     )
 }
 
-/// [`gather_rows`](crate::micro::Micro::gather_rows).
-pub(super) fn gather_rows(
-    source: &[u8],
+/// [`gather`](crate::micro::Micro::gather).
+pub(super) fn gather(
+    source: &[i8],
     row_step: usize,
     column_step: usize,
-    out: &mut [u8],
+    out: &mut [i8],
     columns: usize,
 ) -> Option<()> {
     let rows = out.len().checked_div(columns)?;
@@ -201,8 +201,8 @@ pub(super) fn gather_rows(
 /// What is gathered: `columns` bytes, one and more, of each of `rows` rows, one and more.
 #[repr(C)]
 struct Gather {
-    out: *mut u8,
-    source: *const u8,
+    out: *mut i8,
+    source: *const i8,
     column_step: usize,
     /// From the end of a row to the start of the next.
     row_gap: usize,

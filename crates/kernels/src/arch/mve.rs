@@ -5,11 +5,17 @@
 
 #![allow(unsafe_code, reason = "inline assembly")]
 
-use crate::micro::{Integer, Micro, Run, Window, cut_rows};
-use crate::tile::{Depthwise, Quads, Row};
+use crate::micro::{Integer, Micro, Run, Windows, average_long, cut_rows};
+#[cfg(not(cortado_isa = "mve"))]
+use crate::micro::{exponentials, raise};
+#[cfg(not(cortado_isa = "mve"))]
+use crate::tile::lines;
+use crate::tile::{Depthwise, Quads};
 use cortado_contract::Isa;
 use cortado_contract::ops::quantized_add::AddParams;
+use cortado_contract::ops::quantized_linear::{LinearParams, LinearShape};
 use cortado_contract::ops::quantized_mul::MulParams;
+use cortado_contract::ops::softmax::{SoftmaxResult, SoftmaxScale};
 use cortado_contract::quant::{Activation, Requantize, ZeroPoint};
 
 /// Cores with Helium.
@@ -19,7 +25,7 @@ pub struct Mve;
 impl Micro for Mve {
     const ISA: Isa = Isa::Mve;
     const WINDOWS: usize = 2;
-    const FOLDS_OFFSETS: bool = true;
+    const TAKES_LINES: bool = true;
 
     #[inline(always)]
     fn dot_rows(lhs: &[i8], lhs_offset: i32, rows: [&[i8]; 4], accumulators: &mut [i32; 4]) {
@@ -52,12 +58,19 @@ impl Micro for Mve {
         quads.model::<Self>(pixels, out)
     }
 
-    fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
+    #[inline(always)]
+    fn multiply_lines(
+        shape: &LinearShape,
+        params: &LinearParams<'_>,
+        constants: &[i32],
+        input: &[i8],
+        weights: &[i8],
+        out: &mut [i8],
+    ) -> Option<()> {
         #[cfg(cortado_isa = "mve")]
-        if row.input_offset == 0 && !row.input.is_empty() {
-            return row::multiply(row, out);
-        }
-        row.model::<Self>(out)
+        return line::multiply(shape, params, constants, input, weights, out);
+        #[cfg(not(cortado_isa = "mve"))]
+        lines::<Self>(shape, params, constants, input, weights, out)
     }
 
     fn quantize<T: Integer>(
@@ -80,26 +93,56 @@ impl Micro for Mve {
         super::float::quantize_in_integers(input, inverse_scale, zero_point, range, out);
     }
 
-    fn accumulate_window(
-        window: Window<'_>,
-        rows: usize,
-        columns: usize,
-        sums: &mut [i32],
+    fn average_windows(
+        windows: &Windows<'_>,
+        activation: Activation,
+        out: &mut [i8],
     ) -> Option<()> {
         #[cfg(cortado_isa = "mve")]
-        if let Ok(sums) = <&mut [i32; 16]>::try_from(&mut *sums)
-            && rows * columns <= 256
-        {
-            return accumulate_16(window, rows, columns, sums);
+        if (1..=256).contains(&(windows.rows * windows.columns)) {
+            return pool::average(windows, activation, out);
         }
-        super::Scalar::accumulate_window(window, rows, columns, sums)
+        average_long(windows, activation, out)
+    }
+
+    fn raise_windows(windows: &Windows<'_>, activation: Activation, out: &mut [i8]) -> Option<()> {
+        if windows.rows * windows.columns == 0 {
+            Self::fill(out, activation.clamp(i32::from(i8::MIN)) as i8);
+            return Some(());
+        }
+        #[cfg(cortado_isa = "mve")]
+        return pool::maximum(windows, activation, out);
+        #[cfg(not(cortado_isa = "mve"))]
+        windows.for_each(out, |window, out| raise::<Self>(window, windows, activation, out))
+    }
+
+    fn softmax_row(
+        scale: &SoftmaxScale,
+        result: SoftmaxResult,
+        places: (usize, usize),
+        input: &[i8],
+        out: &mut [i8],
+    ) -> Option<()> {
+        #[cfg(cortado_isa = "mve")]
+        return softmax::row(scale, result, places, input, out);
+        #[cfg(not(cortado_isa = "mve"))]
+        exponentials(scale, result, places, input, out)
+    }
+
+    const SPREADS: bool = true;
+
+    fn fold(rows: &[i8], bias: Option<&[i32]>, offset: i32, out: &mut [i32]) -> Option<()> {
+        #[cfg(cortado_isa = "mve")]
+        return fold::fold(rows, bias, offset, out);
+        #[cfg(not(cortado_isa = "mve"))]
+        super::Scalar::fold(rows, bias, offset, out)
     }
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "mve")]
         return depthwise::compute(tile, out);
         #[cfg(not(cortado_isa = "mve"))]
-        tile.model(0, out)
+        tile.model_spread(out)
     }
 
     /// `VRSHL` shifts to the right, and a tie is rounded away from zero whatever the shift is; a product with 0 has no ties.
@@ -108,55 +151,87 @@ impl Micro for Mve {
         factor.shift < 0 || factor.multiplier == 0 && factor.shift == 0
     }
 
+    #[inline(always)]
     fn copy_rows(
         (source, source_step): (&[i8], usize),
         (out, out_step): (&mut [i8], usize),
         rows: usize,
         length: usize,
     ) -> Option<()> {
-        let fits = |step: usize, available: usize| {
-            let last =
-                rows.saturating_sub(1).checked_mul(step).and_then(|at| at.checked_add(length));
-            last.is_some_and(|end| end <= available)
+        Self::copy_windows((source, [source_step, 0]), (out, [out_step, 0]), 1, rows, length)
+    }
+
+    fn copy_windows(
+        (source, source_steps): (&[i8], [usize; 2]),
+        (out, out_steps): (&mut [i8], [usize; 2]),
+        windows: usize,
+        rows: usize,
+        length: usize,
+    ) -> Option<()> {
+        if windows == 0 || rows == 0 || length == 0 {
+            return Some(());
+        }
+        let fits = |steps: [usize; 2], available: usize| {
+            let end = (rows - 1).checked_mul(steps[0])?.checked_add(length)?;
+            Some((windows - 1).checked_mul(steps[1])?.checked_add(end)? <= available)
         };
-        if !fits(source_step, source.len()) || !fits(out_step, out.len()) {
+        if !fits(source_steps, source.len())? || !fits(out_steps, out.len())? {
             return None;
         }
         #[cfg(cortado_isa = "mve")]
-        if rows > 0 {
-            // SAFETY: the tail-predicated loop reads and writes exactly `length` bytes of each row, and both slices have all rows.
-            unsafe {
-                core::arch::asm!(
-                    "1:",
-                    "mov {from}, {source}",
-                    "mov {to}, {out}",
-                    "wlstp.8 lr, {length}, 3f",
-                    "2:",
-                    "vldrb.8 q0, [{from}], #16",
-                    "vstrb.8 q0, [{to}], #16",
-                    "letp lr, 2b",
-                    "3:",
-                    "add {source}, {source_step}",
-                    "add {out}, {out_step}",
-                    "subs {rows}, #1",
-                    "bne 1b",
-                    rows = inout(reg) rows => _,
-                    length = in(reg) length,
-                    source = inout(reg) source.as_ptr() => _,
-                    source_step = in(reg) source_step,
-                    out = inout(reg) out.as_mut_ptr() => _,
-                    out_step = in(reg) out_step,
-                    from = out(reg) _, to = out(reg) _,
-                    out("lr") _, out("q0") _,
-                    options(nostack),
-                );
-            }
+        // SAFETY: both slices have all rows of all windows, and the loop reads and writes just these.
+        unsafe {
+            let copy = if length < 128 { copy::windows } else { copy::long_windows };
+            copy(&copy::Frame {
+                source: source.as_ptr(),
+                out: out.as_mut_ptr(),
+                windows,
+                rows,
+                length,
+                source_steps,
+                out_steps,
+            });
         }
         #[cfg(not(cortado_isa = "mve"))]
-        for row in 0..rows {
-            out[row * out_step..][..length].copy_from_slice(&source[row * source_step..][..length]);
+        for window in 0..windows {
+            for row in 0..rows {
+                let place = |steps: [usize; 2]| window * steps[1] + row * steps[0];
+                let source = &source[place(source_steps)..][..length];
+                out[place(out_steps)..][..length].copy_from_slice(source);
+            }
         }
         Some(())
+    }
+
+    fn gather((source, steps): (&[i8], [usize; 2]), out: &mut [i8], length: usize) -> Option<()> {
+        #[cfg(cortado_isa = "mve")]
+        if steps[0] <= copy::STEP_MAX {
+            return copy::gather(source, steps, out, length);
+        }
+        super::Scalar::gather((source, steps), out, length)
+    }
+
+    #[inline(always)]
+    fn fill(out: &mut [i8], value: i8) {
+        #[cfg(cortado_isa = "mve")]
+        // SAFETY: the tail-predicated loop writes exactly `out.len()` bytes of `out`.
+        unsafe {
+            core::arch::asm!(
+                "vdup.8 q0, {value}",
+                "wlstp.8 lr, {count}, 2f",
+                "1:",
+                "vstrb.8 q0, [{out}], #16",
+                "letp lr, 1b",
+                "2:",
+                count = in(reg) out.len(),
+                out = inout(reg) out.as_mut_ptr() => _,
+                value = in(reg) i32::from(value),
+                out("lr") _, out("q0") _,
+                options(nostack),
+            );
+        }
+        #[cfg(not(cortado_isa = "mve"))]
+        out.fill(value);
     }
 
     fn clamp(out: &mut [i8], range: Activation) {
@@ -236,64 +311,22 @@ impl Micro for Mve {
     }
 }
 
-/// Adds sixteen channels at every position of a window, at most 256 of them: so many bytes fit 16 bits.
 #[cfg(cortado_isa = "mve")]
-fn accumulate_16(
-    window: Window<'_>,
-    rows: usize,
-    columns: usize,
-    sums: &mut [i32; 16],
-) -> Option<()> {
-    if rows == 0 || columns == 0 {
-        return Some(());
-    }
-    let last = (rows - 1).checked_mul(window.row_step)?;
-    let last = last.checked_add((columns - 1).checked_mul(window.column_step)?)?;
-    window.elements.get(last..)?.get(..16)?;
-    let mut wide = [0i16; 16];
-    // SAFETY: sixteen bytes are read at each position, the last of which lies in the window; 32 bytes are written to `wide`.
-    unsafe {
-        core::arch::asm!(
-            "vmov.i32 q0, #0",
-            "vmov.i32 q1, #0",
-            "1:",
-            "mov r0, {start}",
-            "dls lr, {columns}",
-            "2:",
-            "vldrb.s16 q2, [r0]",
-            "vldrb.s16 q3, [r0, #8]",
-            "add r0, {column_step}",
-            "vadd.i16 q0, q0, q2",
-            "vadd.i16 q1, q1, q3",
-            "le lr, 2b",
-            "add {start}, {row_step}",
-            "subs {rows}, #1",
-            "bne 1b",
-            "vstrh.16 q0, [{wide}]",
-            "vstrh.16 q1, [{wide}, #16]",
-            start = inout(reg) window.elements.as_ptr() => _,
-            columns = in(reg) columns,
-            column_step = in(reg) window.column_step,
-            row_step = in(reg) window.row_step,
-            rows = inout(reg) rows => _,
-            wide = in(reg) wide.as_mut_ptr(),
-            out("r0") _, out("lr") _,
-            out("q0") _, out("q1") _, out("q2") _, out("q3") _,
-            options(nostack),
-        );
-    }
-    sums.iter_mut().zip(wide).for_each(|(sum, value)| *sum = sum.wrapping_add(i32::from(value)));
-    Some(())
-}
-
+mod copy;
 #[cfg(cortado_isa = "mve")]
 mod depthwise;
 #[cfg(cortado_isa = "mve")]
 mod elementwise;
 #[cfg(cortado_isa = "mve")]
+mod fold;
+#[cfg(cortado_isa = "mve")]
+mod line;
+#[cfg(cortado_isa = "mve")]
+mod pool;
+#[cfg(cortado_isa = "mve")]
 mod quad;
 #[cfg(cortado_isa = "mve")]
-mod row;
+mod softmax;
 
 /// Adds the products of `lhs` with each of four rows of the same length.
 #[inline(always)]

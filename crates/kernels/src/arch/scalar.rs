@@ -72,14 +72,12 @@ impl Micro for Scalar {
     }
 
     #[cfg(cortado_isa = "scalar")]
-    fn gather_rows(
-        source: &[u8],
-        row_step: usize,
-        column_step: usize,
-        out: &mut [u8],
-        columns: usize,
+    fn gather(
+        (source, [step, row_step]): (&[i8], [usize; 2]),
+        out: &mut [i8],
+        length: usize,
     ) -> Option<()> {
-        super::copy::gather_rows(source, row_step, column_step, out, columns)
+        super::copy::gather(source, row_step, step, out, length)
     }
 
     const FRAMES: bool = true;

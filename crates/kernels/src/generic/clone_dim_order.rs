@@ -20,5 +20,5 @@ pub(super) fn prepare<L: Lists>(
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    strided::execute(state, memory)
+    strided::execute::<M>(state, memory)
 }

@@ -29,5 +29,5 @@ pub(super) fn prepare<L: Lists>(
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     let pattern = Pattern::from_words(*state.last_chunk()?, (state.first()? >> 8) as u8);
-    execute_frame(state, pattern.bytes(), memory)
+    execute_frame::<M>(state, pattern.bytes(), memory)
 }

@@ -4,6 +4,7 @@ use super::taps::Axis;
 use super::{halves, require_disjoint, unpack_halves};
 use crate::memory::{Location, Memory};
 use crate::operand::{Lists, Loaded, LoadedTensor};
+use core::num::NonZeroUsize;
 use cortado_contract::ops::quantized_conv2d::{ConvArguments, ConvParams, ConvShape, Plane};
 use cortado_contract::ops::quantized_linear::Rescale;
 use cortado_contract::quant::{Activation, InputOffset, OutputOffset, Requantize};
@@ -113,19 +114,21 @@ fn unpack_shape(words: &[u32; STATE_WORDS]) -> ConvShape {
 /// Rows and columns of a convolution.
 pub(super) fn axes(shape: &ConvShape) -> (Axis, Axis) {
     let ConvShape { input, kernel, stride, padding, dilation, .. } = *shape;
+    // The contract refuses 0.
+    let positive = |step: usize| NonZeroUsize::new(step).unwrap_or(NonZeroUsize::MIN);
     let rows = Axis {
         input: input.height,
         kernel: kernel.height,
-        stride: stride.height,
+        stride: positive(stride.height),
         padding: padding.height,
-        dilation: dilation.height,
+        dilation: positive(dilation.height),
     };
     let columns = Axis {
         input: input.width,
         kernel: kernel.width,
-        stride: stride.width,
+        stride: positive(stride.width),
         padding: padding.width,
-        dilation: dilation.width,
+        dilation: positive(dilation.width),
     };
     (rows, columns)
 }

@@ -1,15 +1,13 @@
 //! Padding of tensors.
 //!
 //! ```text
-//! for each image of the result:
-//!     fill what is around the input's image with the value
-//!     copy the input's rows to their places
+//! copy all rows of the input to their places
+//! value in what is before, between and behind them
 //! ```
 //!
 //! Inner axes without a frame belong to the row.
 
 use super::require_disjoint;
-use crate::Native;
 use crate::memory::{Location, Memory, cast, cast_mut};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded, LoadedTensor};
@@ -24,62 +22,60 @@ pub const STATE_WORDS: usize = 3 + 2 * MAX_AXES;
 /// [`cortado_contract::ops::pad::reference`] for its bits.
 ///
 /// `None` when a slice is shorter than the extents say.
-pub fn pad(frame: &Frame, value: &[u8], input: &[u8], out: &mut [u8]) -> Option<()> {
+pub fn pad<M: Micro>(frame: &Frame, value: &[u8], input: &[u8], out: &mut [u8]) -> Option<()> {
     let element = value.len();
     let out = out.get_mut(..out_count(frame).checked_mul(element)?)?;
     let input = input.get(..in_count(frame).checked_mul(element)?)?;
+    // Bytes have no sign here.
+    let (input, out) = (cast::<i8>(input)?, cast_mut::<i8>(out)?);
     let [n, h, w, c] = frame.extents.map(|extent| extent as usize);
     let [before_n, before_h, before_w, before_c] = frame.pre.map(|count| count as usize);
     let [_, all_h, all_w, all_c] =
         core::array::from_fn(|position| frame.out_extent(position) as usize);
-    if input.is_empty() || all_c != c {
-        fill(value, out);
-    }
-    if input.is_empty() {
-        return Some(());
-    }
     // A row is all of W and C where C has no frame, else C alone.
-    let (rows, row) = if all_c == c { (1, w * c * element) } else { (w, c * element) };
-    let line = all_w * all_c * element;
-    let images = out.chunks_exact_mut((all_h * line).max(1)).enumerate();
-    let mut input = input.chunks_exact((h * rows * row).max(1));
-    for (image, out) in images {
-        if !(before_n..before_n + n).contains(&image) {
-            fill(value, out);
-            continue;
+    let (rows, row) = if all_c == c { (1, w * c) } else { (w, c) };
+    let row = row * element;
+    let mut done = 0;
+    if row > 0 && h > 0 {
+        let place = |image: usize, line: usize| {
+            let start = ((image + before_n) * all_h + line + before_h) * all_w + before_w;
+            (start * all_c + before_c) * element
+        };
+        let step = all_c * element;
+        for image in 0..n {
+            let input = input.get(image * h * rows * row..)?;
+            let steps = [step, all_w * step];
+            let out = out.get_mut(place(image, 0)..)?;
+            M::copy_windows((input, [row, rows * row]), (out, steps), h, rows, row)?;
         }
-        let (input, first) = (input.next()?, (before_w * all_c + before_c) * element);
-        if all_c == c {
-            // What is around the image: before it, between its rows, and after it.
-            let mut rest = &mut *out;
-            let mut around = before_h * line + first;
-            for _ in 0..h {
-                let (frame, image) = rest.split_at_mut_checked(around)?;
-                fill(value, frame);
-                rest = image.get_mut(row..)?;
-                around = line - row;
+        let (lines, line_step, rows, row_step) = match rows {
+            1 => (1, 0, h, all_w * step),
+            _ => (h, all_w * step, rows, step),
+        };
+        for image in 0..n {
+            for line in 0..lines {
+                let mut to = place(image, 0) + line * line_step;
+                for _ in 0..rows {
+                    fill::<M>(out.get_mut(done..to)?, value);
+                    done = to + row;
+                    to += row_step;
+                }
             }
-            fill(value, rest);
-        }
-        let (mut from, mut to) = (0, before_h * line + first);
-        // Rows of W and C all at once, else those of C line by line.
-        let (times, count, step) =
-            if rows == 1 { (1, h, line) } else { (h, rows, all_c * element) };
-        for _ in 0..times {
-            let source = (cast(input.get(from..)?)?, row);
-            Native::copy_rows(source, (cast_mut(out.get_mut(to..)?)?, step), count, row)?;
-            from += count * row;
-            to += line;
         }
     }
+    fill::<M>(out.get_mut(done..)?, value);
     Some(())
 }
 
-/// Fills elements with a value.
-fn fill(value: &[u8], out: &mut [u8]) {
+/// Writes a value's bytes again and again.
+fn fill<M: Micro>(out: &mut [i8], value: &[u8]) {
     match value {
-        [byte] => out.fill(*byte),
-        _ => out.chunks_exact_mut(value.len().max(1)).for_each(|out| out.copy_from_slice(value)),
+        [byte] => M::fill(out, *byte as i8),
+        _ => {
+            for (out, byte) in out.iter_mut().zip(value.iter().cycle()) {
+                *out = *byte as i8;
+            }
+        }
     }
 }
 
@@ -105,7 +101,7 @@ pub(super) fn prepare<L: Lists>(
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     let value = [(state.first()? >> 8) as u8];
-    execute_frame(state, &value, memory)
+    execute_frame::<M>(state, &value, memory)
 }
 
 /// Packs what both padding operators have into the first words.
@@ -129,7 +125,11 @@ pub(super) fn pack(
 }
 
 /// Pads from the first words.
-pub(super) fn execute_frame(state: &[u32], value: &[u8], memory: &mut Memory<'_>) -> Option<()> {
+pub(super) fn execute_frame<M: Micro>(
+    state: &[u32],
+    value: &[u8],
+    memory: &mut Memory<'_>,
+) -> Option<()> {
     let [_, source, target, words @ ..] = state.first_chunk::<STATE_WORDS>()?;
     let (extents, borders) = words.split_first_chunk::<MAX_AXES>()?;
     let borders = *borders.first_chunk::<MAX_AXES>()?;
@@ -142,5 +142,5 @@ pub(super) fn execute_frame(state: &[u32], value: &[u8], memory: &mut Memory<'_>
     let (reader, out) =
         memory.write::<u8>(Location::from_word(*target)?, bytes(out_count(&frame)))?;
     let input = reader.read::<u8>(Location::from_word(*source)?, bytes(in_count(&frame)))?;
-    pad(&frame, value, input, out)
+    pad::<M>(&frame, value, input, out)
 }

@@ -11,22 +11,19 @@
 //!
 //! 1. The sums stay in registers or on the stack, so that no scratch buffer is needed.
 //! 2. Both axes' ranges are found once per window, so the loop has no conditions.
-//! 3. Ties go away from zero: half of the count is added with the sum's sign before the division, which truncates.
+//! 3. Ties go away from zero.
 
 use super::require_disjoint;
 use crate::memory::{Location, Memory};
-use crate::micro::{self, Micro};
+use crate::micro::{Micro, Window, Windows};
 use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::ops::QuantizedAvgPool2d;
-use cortado_contract::ops::quantized_avg_pool2d::{Pool, Taps, Windows, argument};
+use cortado_contract::ops::quantized_avg_pool2d::{self, Pool, argument};
 use cortado_contract::quant::Activation;
 use cortado_contract::value::Violation;
 
 /// The pool's words.
 pub const STATE_WORDS: usize = POOL_WORDS;
-
-/// The number of channels that are summed at once.
-const BLOCK: usize = 16;
 
 /// Averages each window; see the operator's contract for its meaning and
 /// [`cortado_contract::ops::quantized_avg_pool2d::reference`] for its bits.
@@ -38,111 +35,61 @@ pub fn avg_pool<M: Micro>(
     input: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
-    for_each_window(pool, input, out, |window, out| {
-        let count = i32::try_from(window.count()).ok().filter(|count| *count > 0)?;
-        let half = count / 2;
-        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-            let mut sums = [0i32; BLOCK];
-            let sums = sums.get_mut(..out.len())?;
-            window.accumulate::<M>(block * BLOCK, sums)?;
-            for (out, sum) in out.iter_mut().zip(sums) {
-                let rounded = if *sum > 0 { *sum + half } else { *sum - half };
-                *out = activation.clamp(rounded.checked_div(count)?) as i8;
-            }
-        }
-        Some(())
-    })
+    for_each_run(pool, input, out, |windows, out| M::average_windows(windows, activation, out))
 }
 
-/// Calls `compute` with each window and its pixel of the result.
+/// Calls `compute` with windows that follow each other in a row of the result and have the same extents, and with their pixels of it.
 #[inline(always)]
-pub(super) fn for_each_window(
+pub(super) fn for_each_run(
     pool: &Pool,
     input: &[i8],
     out: &mut [i8],
-    mut compute: impl FnMut(&Window<'_>, &mut [i8]) -> Option<()>,
+    mut compute: impl FnMut(&Windows<'_>, &mut [i8]) -> Option<()>,
 ) -> Option<()> {
     let Pool { batch, channels, height, width } = pool;
     let channels = *channels as usize;
     let out_bytes = *batch as usize * height.out as usize * width.out as usize * channels;
-    let out = out.get_mut(..out_bytes)?;
+    let mut out = out.get_mut(..out_bytes)?;
     if out.is_empty() {
         return Some(());
     }
     let row_bytes = width.input as usize * channels;
     let image_bytes = height.input as usize * row_bytes;
-    let out_image_bytes = height.out as usize * width.out as usize * channels;
-    for (image, out) in out.chunks_exact_mut(out_image_bytes.max(1)).enumerate() {
+    // Windows before this one end on the image.
+    let reach = width.kernel.saturating_sub(1) * width.dilation;
+    let last = (width.padding + width.input).checked_sub(reach + 1);
+    let whole = last.map_or(0, |last| last / width.stride.max(1) + 1);
+    for image in 0..*batch as usize {
         let input = input.get(image * image_bytes..)?.get(..image_bytes)?;
-        for (y, out) in (0..).zip(out.chunks_exact_mut((width.out as usize * channels).max(1))) {
+        for y in 0..height.out {
             let rows = height.taps(y);
-            for (x, out) in (0..).zip(out.chunks_exact_mut(channels.max(1))) {
-                let window = Window {
-                    input,
-                    channels,
-                    row_bytes,
-                    rows,
-                    columns: width.taps(x),
-                    row_step: height.dilation as usize,
-                    column_step: width.dilation as usize,
+            let mut x = 0;
+            while x < width.out {
+                let columns = width.taps(x);
+                let count = match columns.count == width.kernel {
+                    true => width.out.min(whole).saturating_sub(x).max(1) as usize,
+                    false => 1,
                 };
-                compute(&window, out)?;
+                let is_empty = rows.count == 0 || columns.count == 0;
+                let start = rows.first as usize * row_bytes + columns.first as usize * channels;
+                let (elements, step) = match is_empty {
+                    true => (&[][..], 0),
+                    false => (input.get(start..)?, width.stride as usize * channels),
+                };
+                let first = Window {
+                    elements,
+                    row_step: height.dilation as usize * row_bytes,
+                    column_step: width.dilation as usize * channels,
+                };
+                let (rows, columns) = (rows.count as usize, columns.count as usize);
+                let (pixels, rest) = out.split_at_mut_checked(count * channels)?;
+                compute(&Windows { first, rows, columns, count, step }, pixels)?;
+                out = rest;
+                x += count as u32;
             }
         }
     }
     Some(())
-}
-
-/// The positions of one image that a window covers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window<'i> {
-    input: &'i [i8],
-    channels: usize,
-    row_bytes: usize,
-    rows: Taps,
-    columns: Taps,
-    row_step: usize,
-    column_step: usize,
-}
-
-impl Window<'_> {
-    /// Adds the channels from `first` on at all positions.
-    #[inline(always)]
-    fn accumulate<M: Micro>(&self, first: usize, sums: &mut [i32]) -> Option<()> {
-        let column = self.columns.first as usize * self.channels;
-        let start = self.rows.first as usize * self.row_bytes + column + first;
-        let window = micro::Window {
-            elements: self.input.get(start..)?,
-            row_step: self.row_step * self.row_bytes,
-            column_step: self.column_step * self.channels,
-        };
-        M::accumulate_window(window, self.rows.count as usize, self.columns.count as usize, sums)
-    }
-
-    /// The number of positions.
-    #[inline(always)]
-    fn count(&self) -> usize {
-        self.rows.count as usize * self.columns.count as usize
-    }
-
-    /// Calls `visit` with each pixel that the window covers.
-    #[inline(always)]
-    pub(super) fn for_each_position(
-        &self,
-        mut visit: impl FnMut(&[i8]) -> Option<()>,
-    ) -> Option<()> {
-        let first = self.columns.first as usize * self.channels;
-        let mut row = self.rows.first as usize * self.row_bytes;
-        for _ in 0..self.rows.count {
-            let mut pixel = row + first;
-            for _ in 0..self.columns.count {
-                visit(self.input.get(pixel..)?.get(..self.channels)?)?;
-                pixel += self.column_step * self.channels;
-            }
-            row += self.row_step * self.row_bytes;
-        }
-        Some(())
-    }
 }
 
 pub(super) fn prepare<L: Lists>(
@@ -172,7 +119,8 @@ pub(super) fn pack(
 ) -> Result<(), Violation> {
     require_disjoint(out, out_argument, &[Some(input)])?;
     let Pool { batch, channels, height, width } = *pool;
-    let pair = |field: fn(&Windows) -> u32| field(&height) | field(&width) << 16;
+    let pair =
+        |field: fn(&quantized_avg_pool2d::Windows) -> u32| field(&height) | field(&width) << 16;
     if let Some(words) = state.first_chunk_mut::<POOL_WORDS>() {
         let [min, max] = [activation.min, activation.max].map(|bound| u32::from(bound as u8));
         *words = [
@@ -200,7 +148,7 @@ pub(super) fn execute_pool(
 ) -> Option<()> {
     let [head, input, out, batch, channels, inputs, outs, kernels, strides, paddings, dilations] =
         *<&[u32; POOL_WORDS]>::try_from(state).ok()?;
-    let windows = |half: fn(u32) -> u32| Windows {
+    let windows = |half: fn(u32) -> u32| quantized_avg_pool2d::Windows {
         input: half(inputs),
         out: half(outs),
         kernel: half(kernels),

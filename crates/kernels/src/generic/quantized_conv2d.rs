@@ -18,10 +18,11 @@
 
 use super::convolution::{self, axes};
 use super::taps::{Axis, Taps};
-use crate::memory::{Memory, copy};
+use crate::memory::Memory;
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
-use crate::tile::Quads;
+use crate::tile::{Quads, finish};
+use core::ops::Range;
 use cortado_contract::ops::QuantizedConv2d;
 use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape, Plane};
 use cortado_contract::ops::quantized_linear::Rescale;
@@ -108,7 +109,7 @@ pub(super) fn convolve_turned<M: Micro>(
 pub(super) const TURNED_BYTES: usize = if IS_SMALL { 512 } else { 1024 };
 
 /// The channels whose constants are kept at a time.
-const CHANNELS_MAX: usize = 64;
+pub(super) const CHANNELS_MAX: usize = 64;
 /// The buffer for gathered windows: twelve of 3 × 3 pixels with 16 channels, three of 64; a fourth one for the loops that take four at a
 /// time. Less on the smallest cores, whose loops take one window at a time and whose stacks are short.
 const WINDOWS_BYTES: usize = match (IS_SMALL, cfg!(cortado_isa = "scalar")) {
@@ -120,7 +121,13 @@ const IS_SMALL: bool = cfg!(cortado_thumb = "1");
 
 /// Windows start at words where their extents allow it, so that they can be copied by words.
 #[repr(align(4))]
-struct Aligned([i8; WINDOWS_BYTES]);
+pub(super) struct Windows(pub(super) [i8; WINDOWS_BYTES]);
+
+impl Windows {
+    pub(super) const fn new() -> Windows {
+        Windows([0; WINDOWS_BYTES])
+    }
+}
 
 /// One image and one group of channels.
 struct Image<'a> {
@@ -147,38 +154,16 @@ impl Image<'_> {
         let ConvShape { input, output, in_channels, out_channels, .. } = *self.shape;
         let depth = self.shape.kernel_size();
         let mut whole = [0; CHANNELS_MAX];
-        let whole = whole.get_mut(..count)?;
-        let input_offset = self.params.input_offset.0;
-        for (index, whole) in whole.iter_mut().enumerate() {
-            *whole = self.bias(first + index);
-            if !M::ADDS_OFFSETS {
-                let row = weights.get(index * depth..)?.get(..depth)?;
-                *whole = whole.wrapping_add(input_offset.wrapping_mul(M::sum(row)));
-            }
-        }
-        let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
-        let multipliers = multipliers.get(first..)?.get(..count)?;
-        let shifts = shifts.get(first..)?.get(..count)?;
-        let long_quads = long_quads::<M>(multipliers, shifts);
-        let block = Block {
-            weights,
-            depth,
-            whole,
-            multipliers,
-            shifts,
-            long_quads,
-            first,
-            input_offset: if M::ADDS_OFFSETS { input_offset } else { 0 },
-            output_offset: self.params.output_offset.0,
-            out_step: out_channels,
-        };
+        let weights = weights.get(..count * depth)?;
+        let block =
+            Block::new::<M>(self.params, weights, first, out_channels, whole.get_mut(..count)?)?;
         let image = self.batch.checked_mul(output.area() * out_channels)?;
         let out = out.get_mut(image..)?.get_mut(..output.area() * out_channels)?;
         if is_pointwise(self.shape) {
             let image = self.batch.checked_mul(input.area() * in_channels)?;
             return block.multiply::<M>(self.input.get(image..)?, output.area(), out);
         }
-        let mut buffer = Aligned([0; WINDOWS_BYTES]);
+        let mut buffer = Windows::new();
         let mut windows = Gathering::new(self);
         let room = WINDOWS_BYTES / depth.max(1);
         let at_a_time = if room > M::WINDOWS { room - room % M::WINDOWS } else { room };
@@ -211,7 +196,9 @@ impl Image<'_> {
                         sum = sum.wrapping_add(M::dot(run, offset, weights));
                         Some(())
                     })?;
-                    *out.get_mut(pixel + channel)? = self.params.finish(sum, channel);
+                    let factor = self.params.rescale.factor(channel);
+                    *out.get_mut(pixel + channel)? =
+                        finish(sum, factor, self.params.output_offset.0);
                 }
                 pixel += out_channels;
             }
@@ -225,7 +212,7 @@ impl Image<'_> {
 }
 
 /// Output channels with their constants.
-struct Block<'a> {
+pub(super) struct Block<'a> {
     weights: &'a [i8],
     depth: usize,
     whole: &'a [i32],
@@ -237,7 +224,7 @@ struct Block<'a> {
     /// Added to each input.
     input_offset: i32,
     output_offset: i32,
-    out_step: usize,
+    pub(super) out_step: usize,
 }
 
 /// A bit for every four channels some factor of which is not short for the loops of `M`.
@@ -249,9 +236,47 @@ fn long_quads<M: Micro>(multipliers: &[i32], shifts: &[i32]) -> u32 {
     })
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    /// As many channels as `whole` has, from `first` on, with just their weights; what their sums start with is put into `whole`.
+    pub(super) fn new<M: Micro>(
+        params: &ConvParams<'a>,
+        weights: &'a [i8],
+        first: usize,
+        out_step: usize,
+        whole: &'a mut [i32],
+    ) -> Option<Self> {
+        let depth = weights.len().checked_div(whole.len())?;
+        let bias = match params.bias {
+            Some(bias) => Some(bias.get(first..)?),
+            None => None,
+        };
+        let input_offset = params.input_offset.0;
+        let (folded, added) = if M::ADDS_OFFSETS { (0, input_offset) } else { (input_offset, 0) };
+        M::fold(weights, bias, folded, whole)?;
+        let Rescale::PerChannel { multipliers, shifts } = params.rescale else { return None };
+        let multipliers = multipliers.get(first..)?.get(..whole.len())?;
+        let shifts = shifts.get(first..)?.get(..whole.len())?;
+        Some(Block {
+            weights,
+            depth,
+            whole,
+            multipliers,
+            shifts,
+            long_quads: long_quads::<M>(multipliers, shifts),
+            first,
+            input_offset: added,
+            output_offset: params.output_offset.0,
+            out_step,
+        })
+    }
+
     /// Computes the channels of `pixels` windows that lie one after the other.
-    fn multiply<M: Micro>(&self, windows: &[i8], pixels: usize, out: &mut [i8]) -> Option<()> {
+    pub(super) fn multiply<M: Micro>(
+        &self,
+        windows: &[i8],
+        pixels: usize,
+        out: &mut [i8],
+    ) -> Option<()> {
         let count = self.whole.len();
         if self.long_quads == 0 {
             self.part::<M>(windows, 0, count / 4, true, pixels, out)?;
@@ -306,15 +331,18 @@ struct Gathering<'a> {
     row: usize,
     column: usize,
     row_taps: Taps,
+    /// The output columns all of whose taps fall on the input.
+    inner: Range<usize>,
 }
 
 impl<'a> Gathering<'a> {
     fn new(image: &'a Image<'a>) -> Self {
         let (rows, columns) = axes(image.shape);
-        Gathering { image, rows, columns, row: 0, column: 0, row_taps: rows.taps(0) }
+        let (row_taps, inner) = (rows.taps(0), columns.inner(image.shape.output.width));
+        Gathering { image, rows, columns, row: 0, column: 0, row_taps, inner }
     }
 
-    /// Gathers the next `pixels` windows.
+    /// Gathers the next `pixels` windows: those of a row that have all columns together, others one by one.
     fn gather<M: Micro>(&mut self, pixels: usize, buffer: &mut [i8]) -> Option<()> {
         let Image { shape, params, input, batch, group, .. } = *self.image;
         let depth = shape.kernel_size();
@@ -322,33 +350,43 @@ impl<'a> Gathering<'a> {
         // Minus the input offset is a zero point, which `int8` holds.
         let zero_point = params.input_offset.0.wrapping_neg() as i8;
         let row_step = shape.input.width * shape.in_channels;
-        // Windows without taps hold nothing to gather.
-        for window in buffer.get_mut(..pixels * depth)?.chunks_exact_mut(depth.max(1)) {
+        let mut buffer = buffer.get_mut(..pixels * depth)?;
+        let mut left = pixels;
+        while left > 0 {
+            let count = match is_run && self.inner.contains(&self.column) {
+                true => left.min(self.inner.end - self.column),
+                false => 1,
+            };
+            let (windows, rest) = buffer.split_at_mut_checked(count * depth)?;
+            buffer = rest;
             let (row, column) = (self.row_taps, self.columns.taps(self.column));
             if row.count < shape.kernel.height || column.count < shape.kernel.width {
-                window.fill(zero_point);
+                M::fill(windows, zero_point);
             }
             if is_run && row.count > 0 && column.count > 0 {
                 let pixel = (batch * shape.input.height + row.position) * shape.input.width;
                 let source = input.get((pixel + column.position) * shape.in_channels..)?;
                 let tap = row.tap * shape.kernel.width + column.tap;
-                M::copy_rows(
-                    (source, shape.dilation.height * row_step),
+                let steps =
+                    [shape.dilation.height * row_step, shape.stride.width * shape.in_channels];
+                M::copy_windows(
+                    (source, steps),
                     (
-                        window.get_mut(tap * shape.in_channels..)?,
-                        shape.kernel.width * shape.in_channels,
+                        windows.get_mut(tap * shape.in_channels..)?,
+                        [shape.kernel.width * shape.in_channels, depth],
                     ),
+                    count,
                     row.count,
                     column.count * shape.in_channels,
                 )?;
             } else if !is_run {
                 for_each_run(shape, batch, group, &row, &column, |start, tap, length| {
                     let run = input.get(start..)?.get(..length)?;
-                    copy(run, window.get_mut(tap..)?.get_mut(..length)?)?;
-                    Some(())
+                    M::copy_rows((run, 0), (windows.get_mut(tap..)?, 0), 1, length)
                 })?;
             }
-            self.column += 1;
+            left -= count;
+            self.column += count;
             if self.column == shape.output.width {
                 (self.row, self.column) = (self.row + 1, 0);
                 self.row_taps = self.rows.taps(self.row);

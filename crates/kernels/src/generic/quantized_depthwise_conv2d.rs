@@ -23,9 +23,8 @@ use crate::memory::Memory;
 use crate::micro::{Micro, Window};
 use crate::operand::{Lists, Loaded};
 use crate::tile::{Depthwise, FRAME_PIXELS, Framed, Steps};
-use cortado_contract::Isa;
 use cortado_contract::ops::QuantizedDepthwiseConv2d;
-use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape};
+use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape, Plane};
 use cortado_contract::ops::quantized_linear::Rescale;
 use cortado_contract::quant::{Activation, Requantize};
 use cortado_contract::value::Violation;
@@ -63,6 +62,10 @@ pub fn depthwise_conv_s8<M: Micro>(
             convolve_turned::<M>(shape, params, input, weights, batch, out)?;
             continue;
         }
+        if M::SPREADS {
+            image.convolve_alike::<M>(out)?;
+            continue;
+        }
         let mut first = 0;
         while first < out_channels {
             first += match out_channels - first {
@@ -71,11 +74,18 @@ pub fn depthwise_conv_s8<M: Micro>(
             };
         }
     }
-    if (multiplier == 1 || is_turned) && params.activation != Activation::INT8 {
+    if (multiplier == 1 || is_turned || M::SPREADS) && params.activation != Activation::INT8 {
         let count = batches * shape.output.area() * out_channels;
         M::clamp(out.get_mut(..count)?, params.activation);
     }
     Some(())
+}
+
+const ONE: Plane = Plane::square(1);
+
+/// A step over positions whose rows have `width` of them, in elements.
+fn steps(step: Plane, width: usize, channels: usize) -> Steps {
+    Steps { rows: step.height * width * channels, columns: step.width * channels }
 }
 
 /// One image.
@@ -89,18 +99,15 @@ struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// Computes all channels, each from the one of the same number, in a frame or by rectangles of windows with the same taps.
+    /// Computes all channels in a frame or by rectangles of windows with the same taps.
     #[inline(never)]
     fn convolve_alike<M: Micro>(&self, out: &mut [i8]) -> Option<()> {
         let ConvShape { output, .. } = *self.shape;
         let (rows, columns) = axes(self.shape);
         let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
-        // Loops with vectors find out by themselves.
-        let mut factors = multipliers.iter().zip(shifts);
-        let are_short = M::ISA != Isa::Mve
-            && factors.all(|(multiplier, shift)| {
-                M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
-            });
+        let are_short = multipliers.iter().zip(shifts).all(|(multiplier, shift)| {
+            M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
+        });
         if M::FRAMES
             && let Some(framed) = self.framed(are_short)
         {
@@ -135,21 +142,18 @@ impl Image<'_> {
             return None;
         }
         let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
-        let steps = |rows: usize, columns: usize, width: usize, channels: usize| Steps {
-            rows: rows * width * channels,
-            columns: columns * channels,
-        };
         Some(Framed {
             tile: Depthwise {
                 input: self.input.get(self.batch * input.area() * in_channels..)?,
                 weights: self.weights,
                 channels: in_channels,
+                multiplier: 1,
                 taps: Steps { rows: kernel.height, columns: kernel.width },
-                input_taps: steps(dilation.height, dilation.width, width, 4),
-                weight_taps: steps(1, 1, kernel.width, in_channels),
+                input_taps: steps(dilation, width, 4),
+                weight_taps: steps(ONE, kernel.width, in_channels),
                 windows: Steps { rows: output.height, columns: output.width },
-                input_steps: steps(stride.height, stride.width, width, 4),
-                out_steps: steps(1, 1, output.width, in_channels),
+                input_steps: steps(stride, width, 4),
+                out_steps: steps(ONE, output.width, in_channels),
                 bias: self.params.bias,
                 multipliers,
                 shifts,
@@ -172,11 +176,8 @@ impl Image<'_> {
         are_short: bool,
         out: &mut [i8],
     ) -> Option<()> {
-        let ConvShape { input, output, kernel, stride, dilation, in_channels, .. } = *self.shape;
-        let steps = |rows: usize, columns: usize, width: usize| Steps {
-            rows: rows * width * in_channels,
-            columns: columns * in_channels,
-        };
+        let ConvShape { input, output, kernel, stride, dilation, .. } = *self.shape;
+        let ConvShape { in_channels, out_channels, .. } = *self.shape;
         let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
         let has_taps = row_taps.count > 0 && column_taps.count > 0;
         let first = match has_taps {
@@ -188,14 +189,15 @@ impl Image<'_> {
         let tap = row_taps.tap * kernel.width + column_taps.tap;
         let tile = Depthwise {
             input: self.input.get(first * in_channels..)?,
-            weights: self.weights.get(if has_taps { tap * in_channels } else { 0 }..)?,
-            channels: in_channels,
+            weights: self.weights.get(if has_taps { tap * out_channels } else { 0 }..)?,
+            channels: out_channels,
+            multiplier: self.multiplier,
             taps: Steps { rows: row_taps.count, columns: column_taps.count },
-            input_taps: steps(dilation.height, dilation.width, input.width),
-            weight_taps: steps(1, 1, kernel.width),
+            input_taps: steps(dilation, input.width, in_channels),
+            weight_taps: steps(ONE, kernel.width, out_channels),
             windows: count,
-            input_steps: steps(stride.height, stride.width, input.width),
-            out_steps: steps(1, 1, output.width),
+            input_steps: steps(stride, input.width, in_channels),
+            out_steps: steps(ONE, output.width, out_channels),
             bias: self.params.bias,
             multipliers,
             shifts,
@@ -204,7 +206,7 @@ impl Image<'_> {
             output_offset: self.params.output_offset.0,
         };
         let pixel = (self.batch * output.height + row) * output.width + column;
-        let out = out.get_mut(pixel * in_channels..)?;
+        let out = out.get_mut(pixel * out_channels..)?;
         if !has_taps {
             return tile.fill(out);
         }

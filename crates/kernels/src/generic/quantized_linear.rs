@@ -48,10 +48,15 @@ pub fn linear_s8<M: Micro>(
     if out_features == 0 {
         return Some(());
     }
-    let (offset, constants) = match params.constants {
-        LinearConstants::Bias(bias) => (params.input_offset.0, bias),
-        LinearConstants::KernelSum(sums) => (0, Some(sums)),
-    };
+    let (offset, constants) = offset_and_constants(params);
+    if M::TAKES_LINES {
+        return match constants {
+            Some(constants) if offset == 0 => {
+                M::multiply_lines(&shape, params, constants, input, weights, out)
+            }
+            _ => with_offsets::<M>(shape, params, input, weights, out),
+        };
+    }
     let weights = weights.get(..out_features.checked_mul(in_features)?)?;
     let out = out.get_mut(..rows.checked_mul(out_features)?)?;
     let layer = Product { params, offset, constants, rows, in_features, out_features, weights };
@@ -69,6 +74,63 @@ pub fn linear_s8<M: Micro>(
     }
     if params.activation != Activation::INT8 {
         M::clamp(out, params.activation);
+    }
+    Some(())
+}
+
+/// What is added to each input, and what sums start with.
+#[inline(always)]
+fn offset_and_constants<'a>(params: &LinearParams<'a>) -> (i32, Option<&'a [i32]>) {
+    match params.constants {
+        LinearConstants::Bias(bias) => (params.input_offset.0, bias),
+        LinearConstants::KernelSum(sums) => (0, Some(sums)),
+    }
+}
+
+/// Computes a layer by [`Micro::multiply_lines`] where constants are missing or lack the input's offset: puts them together and
+/// computes a layer with a kernel sum from them.
+#[inline(never)]
+fn with_offsets<M: Micro>(
+    shape: LinearShape,
+    params: &LinearParams<'_>,
+    input: &[i8],
+    weights: &[i8],
+    out: &mut [i8],
+) -> Option<()> {
+    let LinearShape { rows, in_features: depth, out_features } = shape;
+    let (offset, constants) = offset_and_constants(params);
+    let offsets = (depth as i32).wrapping_mul(params.filter_offset.0);
+    let mut sums = [0; FEATURES_MAX];
+    let mut first = 0;
+    while first < out_features {
+        let count = FEATURES_MAX.min(out_features - first);
+        let sums = sums.get_mut(..count)?;
+        let weights = weights.get(first.checked_mul(depth)?..)?;
+        let bias = match constants {
+            Some(constants) => Some(constants.get(first..)?),
+            None => None,
+        };
+        M::fold(weights.get(..count.checked_mul(depth)?)?, bias, offset, sums)?;
+        let offsets = offset.wrapping_mul(offsets);
+        sums.iter_mut().for_each(|sum| *sum = sum.wrapping_add(offsets));
+        let rescale = match params.rescale {
+            Rescale::PerTensor(factor) => Rescale::PerTensor(factor),
+            Rescale::PerChannel { multipliers, shifts } => Rescale::PerChannel {
+                multipliers: multipliers.get(first..)?,
+                shifts: shifts.get(first..)?,
+            },
+        };
+        let params =
+            LinearParams { constants: LinearConstants::KernelSum(sums), rescale, ..*params };
+        // All rows, or one at a time where not all features are computed.
+        let at_a_time = if count == out_features { rows.max(1) } else { 1 };
+        let shape = LinearShape { rows: at_a_time.min(rows), out_features: count, ..shape };
+        for row in (0..rows).step_by(at_a_time) {
+            let input = input.get(row.checked_mul(depth)?..)?;
+            let out = out.get_mut(row.checked_mul(out_features)?..)?.get_mut(first..)?;
+            linear_s8::<M>(shape, &params, input, weights, out)?;
+        }
+        first += count;
     }
     Some(())
 }
@@ -99,9 +161,8 @@ impl Product<'_> {
         out: &mut [i8],
     ) -> Option<()> {
         // Constants are taken as they are where nothing is to be added to them.
-        let is_plain = self.params.filter_offset.0 == 0 && !(M::FOLDS_OFFSETS && self.offset != 0);
         match self.constants {
-            Some(constants) if is_plain => {
+            Some(constants) if self.params.filter_offset.0 == 0 => {
                 let sums = constants.get(first..)?.as_chunks::<4>().0;
                 let depth = self.in_features;
                 // Not in chunks, which would cost a division.
@@ -171,16 +232,10 @@ impl Product<'_> {
         out: &mut [i8],
     ) -> Option<()> {
         let depth = self.in_features;
-        let folds = M::FOLDS_OFFSETS && self.offset != 0;
         let mut sums: Sums = [[0; 4]; FEATURES_MAX / 4];
         for (feature, sum) in (first..first + count).zip(sums.as_flattened_mut()) {
             *sum = self.constant(feature);
-            if folds {
-                let weights = self.weights.get(feature.checked_mul(depth)?..)?.get(..depth)?;
-                *sum = sum.wrapping_add(self.offset.wrapping_mul(M::sum(weights)));
-            }
         }
-        let offset = if folds { 0 } else { self.offset };
         let mut added = 0i32;
         for row in 0..self.rows {
             let lhs = input.get(row.checked_mul(depth)?..)?.get(..depth)?;
@@ -194,7 +249,7 @@ impl Product<'_> {
             }
             added = correction;
             let out = out.get_mut(row * self.out_features + first..)?.get_mut(..count)?;
-            self.row::<M>(lhs, first, &sums, offset, out)?;
+            self.row::<M>(lhs, first, &sums, self.offset, out)?;
         }
         Some(())
     }

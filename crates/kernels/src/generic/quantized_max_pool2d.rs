@@ -11,7 +11,7 @@
 //! 1. All channels of a pixel at once: the result's pixel is the accumulator.
 //! 2. Skipped where the range of results is that of `int8`.
 
-use super::quantized_avg_pool2d::{POOL_WORDS, execute_pool, for_each_window, pack};
+use super::quantized_avg_pool2d::{POOL_WORDS, execute_pool, for_each_run, pack};
 use crate::memory::Memory;
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
@@ -34,19 +34,7 @@ pub fn max_pool<M: Micro>(
     input: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
-    for_each_window(pool, input, out, |window, out| {
-        out.fill(i8::MIN);
-        window.for_each_position(|pixel| {
-            M::raise(pixel, out);
-            Some(())
-        })?;
-        if activation != Activation::INT8 {
-            for out in out {
-                *out = activation.clamp(i32::from(*out)) as i8;
-            }
-        }
-        Some(())
-    })
+    for_each_run(pool, input, out, |windows, out| M::raise_windows(windows, activation, out))
 }
 
 pub(super) fn prepare<L: Lists>(

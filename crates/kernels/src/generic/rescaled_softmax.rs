@@ -33,5 +33,5 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
     let (shift, offset) = super::unpack_halves(*numbers);
     let factor = Requantize { multiplier: *multiplier as i32, shift };
     let result = SoftmaxResult::Rescaled { factor, offset: OutputOffset(offset) };
-    execute_rows(words, result, memory)
+    execute_rows::<M>(words, result, memory)
 }

@@ -4,20 +4,15 @@
 //! for each row:
 //!     greatest = max(row)
 //!     sum = Σ exponential(row − greatest)
-//!     out = exponential(row − greatest) / sum                    (1)
+//!     out = exponential(row − greatest) / sum
 //! ```
-//!
-//! 1. Exponentials are computed twice, because a row of them does not fit anywhere. In rows of equal neighbours they are not:
-//!    the last one is kept.
 
 use super::require_disjoint;
 use crate::memory::{Location, Memory};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::ops::Softmax;
-use cortado_contract::ops::softmax::{
-    Normalizer, SoftmaxResult, SoftmaxRows, SoftmaxScale, argument, summand,
-};
+use cortado_contract::ops::softmax::{SoftmaxResult, SoftmaxRows, SoftmaxScale, argument};
 use cortado_contract::value::{Rule, Violation, require_some};
 
 /// Word 0 (the shift), input, output, outer, length, inner, multiplier and least difference.
@@ -26,7 +21,7 @@ pub const STATE_WORDS: usize = 8;
 /// Computes softmax; see the operator's contract for its meaning and [`cortado_contract::ops::softmax::reference`] for its bits.
 ///
 /// `None` when a slice is shorter than the rows say.
-pub fn softmax(
+pub fn softmax<M: Micro>(
     rows: SoftmaxRows,
     scale: &SoftmaxScale,
     result: SoftmaxResult,
@@ -42,42 +37,11 @@ pub fn softmax(
     }
     for (input, out) in input.chunks_exact(block.max(1)).zip(out.chunks_exact_mut(block.max(1))) {
         for column in 0..inner {
-            let row =
-                input.get(column..)?.iter().step_by(inner.max(1)).map(|value| i32::from(*value));
-            let greatest = row.clone().max()?;
-            let mut exponential = Latest::new(scale, greatest);
-            let summands = row.clone().map(|value| summand(exponential.of(value)));
-            let normalizer = Normalizer::new(summands.fold(0u32, u32::wrapping_add), result);
-            let out = out.get_mut(column..)?.iter_mut().step_by(inner.max(1));
-            for (out, value) in out.zip(row) {
-                *out = normalizer.result(exponential.of(value));
-            }
+            let (input, out) = (input.get(column..)?, out.get_mut(column..)?);
+            M::softmax_row(scale, result, (length, inner), input, out)?;
         }
     }
     Some(())
-}
-
-/// Exponentials of one row, the latest of which is kept.
-struct Latest<'s> {
-    scale: &'s SoftmaxScale,
-    greatest: i32,
-    value: i32,
-    exponential: i32,
-}
-
-impl<'s> Latest<'s> {
-    fn new(scale: &'s SoftmaxScale, greatest: i32) -> Self {
-        Latest { scale, greatest, value: greatest, exponential: scale.exponential(0) }
-    }
-
-    #[inline(always)]
-    fn of(&mut self, value: i32) -> i32 {
-        if value != self.value {
-            self.value = value;
-            self.exponential = self.scale.exponential(value - self.greatest);
-        }
-        self.exponential
-    }
 }
 
 pub(super) fn prepare<L: Lists>(
@@ -90,7 +54,7 @@ pub(super) fn prepare<L: Lists>(
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    execute_rows(state, SoftmaxResult::Standard, memory)
+    execute_rows::<M>(state, SoftmaxResult::Standard, memory)
 }
 
 /// Packs what both softmax operators have into the first words.
@@ -120,7 +84,7 @@ pub(super) fn pack(
 }
 
 /// Runs softmax from its first words.
-pub(super) fn execute_rows(
+pub(super) fn execute_rows<M: Micro>(
     state: &[u32],
     result: SoftmaxResult,
     memory: &mut Memory<'_>,
@@ -137,5 +101,5 @@ pub(super) fn execute_rows(
     let count = rows.outer * rows.length * rows.inner;
     let (reader, out) = memory.write::<i8>(Location::from_word(out)?, count)?;
     let input = reader.read::<i8>(Location::from_word(input)?, count)?;
-    softmax(rows, &scale, result, input, out)
+    softmax::<M>(rows, &scale, result, input, out)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each index of the outer axes, in the order of the result's memory:
-//!     copy runs along the innermost axis, or single bytes along the innermost two, from input[Σ index·stride]
+//!     for each index of the two innermost axes: copy run bytes from input[Σ index·stride]
 //! ```
 //!
 //! Such an operator is a [`Gather`]: a stride in the input per axis of the result. Preparing it brings the axes into the order
@@ -13,7 +13,6 @@
 //! 2. So one loop serves all element types: an element of several bytes is an innermost axis that joins what is next to it.
 
 use super::require_disjoint;
-use crate::Native;
 use crate::memory::{Location, Memory, cast, cast_mut};
 use crate::micro::Micro;
 use crate::operand::LoadedTensor;
@@ -97,30 +96,30 @@ impl Moves {
 }
 
 /// Copies into all of `out`; `None` when a slice is shorter than the moves say.
-pub fn copy(moves: &Moves, input: &[u8], out: &mut [u8]) -> Option<()> {
+pub fn copy<M: Micro>(moves: &Moves, input: &[u8], out: &mut [u8]) -> Option<()> {
     let run = moves.run as usize;
     let out = out.get_mut(..moves.out_bytes())?;
-    let Some((inner, outer)) = moves.axes().split_last() else {
-        crate::memory::copy(input.get(..run)?, out)?;
-        return Some(());
-    };
     if out.is_empty() {
         return Some(());
     }
-    // Single bytes move along the two innermost axes at a time.
+    // The two innermost axes are one block; bytes have no sign here.
+    let (input, out) = (cast::<i8>(input)?, cast_mut::<i8>(out)?);
     const SINGLE: Axis = Axis { extent: 1, stride: 0 };
-    let (rows, outer) = match outer.split_last() {
-        Some((rows, outer)) if run == 1 => (rows, outer),
-        _ => (&SINGLE, outer),
-    };
+    let (inner, outer) = moves.axes().split_last().unwrap_or((&SINGLE, &[]));
+    let (middle, outer) = outer.split_last().unwrap_or((&SINGLE, &[]));
+    let [inner_extent, middle_extent] = [inner, middle].map(|axis| axis.extent as usize);
+    let steps = [inner, middle].map(|axis| axis.stride as usize);
+    let row = run * inner_extent;
     let mut index = [0u32; MAX_AXES];
     let mut from = 0usize;
-    let columns = inner.extent as usize;
-    for out in out.chunks_exact_mut((run * columns * rows.extent as usize).max(1)) {
-        let (input, step) = (input.get(from..)?, inner.stride as usize);
+    for block in out.chunks_exact_mut((row * middle_extent).max(1)) {
+        let input = input.get(from..)?;
         match run {
-            1 => Native::gather_rows(input, rows.stride as usize, step, out, columns)?,
-            _ => Native::copy_rows((cast(input)?, step), (cast_mut(out)?, run), columns, run)?,
+            1 => M::gather((input, steps), block, inner_extent)?,
+            _ => {
+                let (windows, rows) = (middle_extent, inner_extent);
+                M::copy_windows((input, steps), (block, [run, row]), windows, rows, run)?;
+            }
         }
         for (index, axis) in index.iter_mut().zip(outer).rev() {
             *index += 1;
@@ -161,7 +160,7 @@ pub(super) fn prepare(
 }
 
 /// Runs a packed operator.
-pub(super) fn execute(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     let [head, source, target, run, axes @ ..] = <&[u32; STATE_WORDS]>::try_from(state).ok()?;
     let mut moves =
         Moves { axes: [Axis::default(); MAX_AXES], count: (head >> 8) as usize, run: *run };
@@ -174,5 +173,5 @@ pub(super) fn execute(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
         return Some(());
     }
     let input = reader.read::<u8>(Location::from_word(*source)?, moves.span_bytes())?;
-    copy(&moves, input, out)
+    copy::<M>(&moves, input, out)
 }

@@ -7,13 +7,14 @@ use crate::workspace::Workspace;
 use cortado_contract::DType;
 use cortado_contract::ops::pad::Frame;
 use cortado_contract::ops::{Rules, Transpose};
+use cortado_kernels::Micro;
 use cortado_kernels::generic::pad::pad as pad_s8;
 use cortado_kernels::generic::strided::{Moves, copy};
 
 const DIMS: [&str; 4] = ["n", "h", "w", "c"];
 
 /// Tensors of fewer than four axes fill n, h and w first.
-pub(super) fn transpose(
+pub(super) fn transpose<M: Micro>(
     case: &Case<'_>,
     workspace: &mut Workspace<'_>,
 ) -> Option<Result<(), What>> {
@@ -39,11 +40,14 @@ pub(super) fn transpose(
     let out = workspace.start().guarded::<u8>(expected.len(), 0x5a);
     let moves = operator.check().ok().map(|()| Moves::new(&operator.out, &operator.gather()));
     let input = case.tensor::<u8>("inputs.input")?;
-    let outcome = moves.and_then(|moves| copy(&moves, input, out.values));
+    let outcome = moves.and_then(|moves| copy::<M>(&moves, input, out.values));
     Some(check(outcome, &out, case.tensor::<u8>("expected.output")?))
 }
 
-pub(super) fn pad(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Option<Result<(), What>> {
+pub(super) fn pad<M: Micro>(
+    case: &Case<'_>,
+    workspace: &mut Workspace<'_>,
+) -> Option<Result<(), What>> {
     let numbers = |prefix: &str| {
         let mut numbers = [0; 4];
         for (number, name) in numbers.iter_mut().zip(DIMS) {
@@ -59,7 +63,7 @@ pub(super) fn pad(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Option<Resu
     let value = i8::try_from(case.number("pad_value")?).ok()?;
     let expected = case.tensor::<u8>("expected.output")?;
     let out = workspace.start().guarded::<u8>(expected.len(), 0x5a);
-    let outcome = pad_s8(&frame, &[value as u8], case.tensor("inputs.input")?, out.values);
+    let outcome = pad_s8::<M>(&frame, &[value as u8], case.tensor("inputs.input")?, out.values);
     Some(check(outcome, &out, expected))
 }
 

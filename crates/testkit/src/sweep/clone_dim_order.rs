@@ -31,7 +31,7 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
                 for dtype in [DType::I8, DType::I16, DType::F32] {
                     let (input, out) =
                         (Ordered::new(shape, from, dtype), Ordered::new(shape, to, dtype));
-                    let what = case(workspace, &input, &out, seed);
+                    let what = case::<M>(workspace, &input, &out, seed);
                     let extents = core::array::from_fn(|axis| input.dim(axis) as usize);
                     suite.record(what.map(|what| Failure {
                         operator: "dim_order_ops::_clone_dim_order",
@@ -47,7 +47,7 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
     }
 }
 
-fn case(
+fn case<M: Micro>(
     workspace: &mut Workspace<'_>,
     input: &Ordered<'_>,
     out: &Ordered<'_>,
@@ -69,7 +69,7 @@ fn case(
         expected,
     );
     let copied = memory.guarded::<u8>(bytes, seed as u8);
-    let Some(()) = copy(&Moves::new(out, &gather), source, copied.values) else {
+    let Some(()) = copy::<M>(&Moves::new(out, &gather), source, copied.values) else {
         return Some(What::Refused);
     };
     if !copied.is_intact() {

@@ -29,7 +29,7 @@ const TENSORS: &[(&[u32], &[i64])] = &[
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
-    sweep(workspace, suite, OPERATOR, DType::I16);
+    sweep::<M>(workspace, suite, OPERATOR, DType::I16);
     let mut seed = 1;
     for (shape, borders) in TENSORS {
         for order in ORDERS {
@@ -44,7 +44,7 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
                 let value = f64::from(seed as i8);
                 let operator =
                     ConstantPadNd::<CaseDomain> { input, pad: Ints::new(borders), value, out };
-                suite.record(case(workspace, seed, &operator, borders).map(|what| Failure {
+                suite.record(case::<M>(workspace, seed, &operator, borders).map(|what| Failure {
                     operator: OPERATOR,
                     case: dtype.name(),
                     seed,
@@ -64,7 +64,7 @@ fn border(borders: &[i64], rank: usize, axis: usize) -> (u32, u32) {
 }
 
 /// The expected result comes from where each element belongs by its logical index.
-fn case(
+fn case<M: Micro>(
     workspace: &mut Workspace<'_>,
     seed: u32,
     operator: &ConstantPadNd<CaseDomain>,
@@ -97,7 +97,7 @@ fn case(
         expected[target..][..bytes].copy_from_slice(&values[source..][..bytes]);
     }
     let padded = memory.guarded::<u8>(out.size_bytes(), seed as u8);
-    if pad(&frame, value.bytes(), values, padded.values).is_none() {
+    if pad::<M>(&frame, value.bytes(), values, padded.values).is_none() {
         return Some(What::Refused);
     }
     if !padded.is_intact() {

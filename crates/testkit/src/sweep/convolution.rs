@@ -74,7 +74,10 @@ pub(super) fn sweep_edges(
     let mut seed = 1;
     for Edge((height, width), in_channels, (rows, columns), out_channels, stride, padding) in edges
     {
-        let outputs = |input: usize, taps: usize| (input + 2 * padding - taps) / stride + 1;
+        let outputs = |input: usize, taps: usize| match kind {
+            Kind::Transposed => (input - 1) * stride + taps - 2 * padding,
+            _ => (input + 2 * padding - taps) / stride + 1,
+        };
         let shape = ConvShape {
             batches: 1,
             input: Plane { height, width },

@@ -42,7 +42,7 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
             let operator = ExpandCopy::<CaseDomain> { input, size, implicit: false, out };
             let what = match operator.check() {
                 Err(_) => Some(What::Refused),
-                Ok(()) => case(workspace, seed, &input, &out, &operator.gather(), &|index| {
+                Ok(()) => case::<M>(workspace, seed, &input, &out, &operator.gather(), &|index| {
                     let mut source = [0; MAX_AXES];
                     for axis in 0..shape.len() {
                         source[axis] = if shape[axis] == 1 { 0 } else { index[axis + new] };

@@ -6,6 +6,7 @@ use crate::tensor::Tensor;
 use crate::workspace::Workspace;
 use cortado_contract::strided::{Gather, MAX_AXES, strides};
 use cortado_contract::value::TensorMeta;
+use cortado_kernels::Micro;
 use cortado_kernels::generic::strided::{Moves, copy};
 
 /// Orders in memory that cases go through; axes that a tensor does not have are left out.
@@ -14,7 +15,7 @@ pub(super) const ORDERS: &[[u8; 6]] =
 
 /// Runs the kernel on random bytes. `source` says by its definition in which element of the input an element of the result
 /// comes from, both by logical index.
-pub(super) fn case(
+pub(super) fn case<M: Micro>(
     workspace: &mut Workspace<'_>,
     seed: u32,
     input: &Tensor,
@@ -45,7 +46,7 @@ pub(super) fn case(
     let moved = memory.guarded::<u8>(out.size_bytes(), seed as u8);
     let offset = gather.offset as usize * element_bytes;
     let values = values.get(offset..).unwrap_or(&[]);
-    let Some(()) = copy(&Moves::new(out, gather), values, moved.values) else {
+    let Some(()) = copy::<M>(&Moves::new(out, gather), values, moved.values) else {
         return Some(What::Refused);
     };
     if !moved.is_intact() {

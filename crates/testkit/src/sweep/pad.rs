@@ -23,11 +23,11 @@ const BORDERS: &[[[u32; 4]; 2]] = &[
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
-    sweep(workspace, suite, "cortex_m::pad", DType::I8);
+    sweep::<M>(workspace, suite, "cortex_m::pad", DType::I8);
 }
 
 /// The cases, for one element type.
-pub(super) fn sweep(
+pub(super) fn sweep<M: Micro>(
     workspace: &mut Workspace<'_>,
     suite: &mut Suite,
     operator: &'static str,
@@ -37,7 +37,7 @@ pub(super) fn sweep(
     for &extents in EXTENTS {
         for &[pre, post] in BORDERS {
             let frame = Frame { extents, pre, post };
-            suite.record(case(workspace, &frame, dtype, seed).map(|what| Failure {
+            suite.record(case::<M>(workspace, &frame, dtype, seed).map(|what| Failure {
                 operator,
                 case: dtype.name(),
                 seed,
@@ -49,7 +49,12 @@ pub(super) fn sweep(
     }
 }
 
-fn case(workspace: &mut Workspace<'_>, frame: &Frame, dtype: DType, seed: u32) -> Option<What> {
+fn case<M: Micro>(
+    workspace: &mut Workspace<'_>,
+    frame: &Frame,
+    dtype: DType,
+    seed: u32,
+) -> Option<What> {
     let mut random = Random::new(seed);
     let value = Pattern::of(dtype, f64::from(random.between(-128, 127)))?;
     let count = |extents: [u64; 4]| extents.iter().product::<u64>() as usize * value.bytes().len();
@@ -60,7 +65,7 @@ fn case(workspace: &mut Workspace<'_>, frame: &Frame, dtype: DType, seed: u32) -
     let expected = memory.take::<u8>(out_count);
     reference(frame, value.bytes(), input, expected);
     let out = memory.guarded::<u8>(out_count, seed as u8);
-    let Some(()) = pad(frame, value.bytes(), input, out.values) else {
+    let Some(()) = pad::<M>(frame, value.bytes(), input, out.values) else {
         return Some(What::Refused);
     };
     if !out.is_intact() {

@@ -11,7 +11,7 @@ use cortado_kernels::Micro;
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
     for dtype in [DType::I16, DType::F32, DType::I64] {
-        sweep(workspace, suite, "aten::permute_copy", dtype, |input, dims, out| {
+        sweep::<M>(workspace, suite, "aten::permute_copy", dtype, |input, dims, out| {
             let operator = PermuteCopy::<CaseDomain> { input, dims, out };
             operator.check().map(|()| operator.gather())
         });

@@ -30,6 +30,10 @@ fn edges() -> impl Iterator<Item = Edge> {
     let pointwise = DEPTHS.iter().flat_map(|depth| {
         [1, 2, 3, 4, 5, 7].map(|pixels| Edge((1, pixels), *depth, (1, 1), 4 + pixels % 5, 1, 0))
     });
+    // Where a loop over nine sixteens is entered at each of them.
+    let entered = (33..=177)
+        .step_by(16)
+        .flat_map(|depth| [depth - 1, depth].map(|depth| Edge((1, 3), depth, (1, 1), 8, 1, 0)));
     let others = [
         Edge((1, 2), 577, (1, 1), 4, 1, 0),
         Edge((1, 3), 580, (1, 1), 4, 1, 0),
@@ -44,5 +48,5 @@ fn edges() -> impl Iterator<Item = Edge> {
         Edge((3, 3), 2, (2, 2), 70, 1, 1),
         Edge((20, 6), 1, (10, 4), 9, 2, 1),
     ];
-    pointwise.chain(others)
+    pointwise.chain(entered).chain(others)
 }

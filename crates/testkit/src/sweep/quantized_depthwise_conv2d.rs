@@ -32,6 +32,15 @@ fn edges() -> impl Iterator<Item = Edge> {
         let edge = |rows, stride| Edge((rows, 14), *channels, (3, 3), *channels, stride, 1);
         [edge(6, 1), edge(7, 1), edge(10, 2)]
     });
+    // Windows that fill lanes together, with and without others left over, and channels that share an input.
+    let fused = [1, 2, 4, 8].into_iter().flat_map(|channels| {
+        [1, 2, 3, 7, 15, 16, 17, 33]
+            .map(|columns| Edge((2, columns), channels, (1, 1), channels, 1, 0))
+    });
+    let fused =
+        fused.chain([2, 4, 8].map(|channels| Edge((3, 19), channels, (3, 3), channels, 1, 1)));
+    let spread = [(2, 6), (3, 48), (5, 10), (8, 24), (17, 34), (16, 80)];
+    let spread = spread.map(|(inputs, outputs)| Edge((4, 3), inputs, (3, 2), outputs, 1, 1));
     let others = [
         Edge((6, 7), 8, (5, 7), 8, 1, 2),
         Edge((10, 9), 16, (9, 8), 16, 1, 0),
@@ -42,5 +51,5 @@ fn edges() -> impl Iterator<Item = Edge> {
         Edge((12, 6), 1, (10, 4), 30, 2, 1),
         Edge((18, 18), 1, (17, 16), 4, 1, 0),
     ];
-    framed.chain(large).chain(others)
+    framed.chain(large).chain(fused).chain(spread).chain(others)
 }

@@ -12,11 +12,11 @@ use cortado_contract::quant::{Activation, FilterOffset, InputOffset, OutputOffse
 use cortado_kernels::Micro;
 use cortado_kernels::generic::quantized_linear::linear_s8;
 
-const IN_FEATURES: &[usize] = &[0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 48, 67];
-const OUT_FEATURES: &[usize] = &[1, 2, 3, 4, 5, 7, 8, 9, 12];
+const IN_FEATURES: &[usize] = &[0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 80];
+const OUT_FEATURES: &[usize] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13];
 const ROWS: &[usize] = &[0, 1, 2, 3];
 /// Rows, inputs and outputs around eight sixteens and twice that, around one, two and more of the pieces in which inputs are widened, and
-/// around the block of features whose sums are put together.
+/// around the blocks of features whose sums are put together: 64, or 132 with Helium, which takes 128 inputs by a loop of their own.
 const EDGES: &[(usize, usize, usize)] = &[
     (1, 127, 4),
     (2, 128, 8),
@@ -39,6 +39,20 @@ const EDGES: &[(usize, usize, usize)] = &[
     (2, 8, 65),
     (1, 16, 68),
     (2, 20, 132),
+    (1, 128, 1),
+    (1, 128, 2),
+    (2, 128, 3),
+    (1, 128, 5),
+    (2, 128, 7),
+    (1, 128, 11),
+    (1, 128, 32),
+    (1, 192, 6),
+    (1, 193, 7),
+    (1, 2, 131),
+    (2, 3, 133),
+    (1, 1, 264),
+    (2, 2, 265),
+    (1, 4, 272),
 ];
 
 /// Inputs longer than a piece with more features than sums are kept of from one piece to the next.

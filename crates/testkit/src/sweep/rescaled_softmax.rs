@@ -21,6 +21,6 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
     for &(multiplier, shift, offset) in RESULTS {
         let factor = Requantize { multiplier, shift };
         let result = SoftmaxResult::Rescaled { factor, offset: OutputOffset(offset) };
-        sweep(workspace, suite, "cortado::rescaled_softmax", result);
+        sweep::<M>(workspace, suite, "cortado::rescaled_softmax", result);
     }
 }

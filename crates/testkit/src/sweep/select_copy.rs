@@ -29,12 +29,14 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
                     let operator = SelectCopy::<CaseDomain> { input, dim: written, index, out };
                     let what = match operator.check() {
                         Err(_) => Some(What::Refused),
-                        Ok(()) => case(workspace, seed, &input, &out, &operator.gather(), &|at| {
-                            let mut source = [0; MAX_AXES];
-                            kept().enumerate().for_each(|(axis, from)| source[from] = at[axis]);
-                            source[dim] = index.rem_euclid(i64::from(shape[dim])) as u32;
-                            source
-                        }),
+                        Ok(()) => {
+                            case::<M>(workspace, seed, &input, &out, &operator.gather(), &|at| {
+                                let mut source = [0; MAX_AXES];
+                                kept().enumerate().for_each(|(axis, from)| source[from] = at[axis]);
+                                source[dim] = index.rem_euclid(i64::from(shape[dim])) as u32;
+                                source
+                            })
+                        }
                     };
                     suite.record(what.map(|what| Failure {
                         operator: "aten::select_copy",

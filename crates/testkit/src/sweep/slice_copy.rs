@@ -47,12 +47,17 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
                         SliceCopy::<CaseDomain> { input, dim: written, start, end, step, out };
                     let what = match operator.check() {
                         Err(_) => Some(What::Refused),
-                        Ok(()) => {
-                            case(workspace, seed, &input, &out, &operator.gather(), &|mut index| {
+                        Ok(()) => case::<M>(
+                            workspace,
+                            seed,
+                            &input,
+                            &out,
+                            &operator.gather(),
+                            &|mut index| {
                                 index[dim] = first as u32 + index[dim] * step as u32;
                                 index
-                            })
-                        }
+                            },
+                        ),
                     };
                     suite.record(what.map(|what| Failure {
                         operator: "aten::slice_copy",

@@ -23,11 +23,11 @@ const SCALES: &[(i32, i32, i32)] = &[
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
-    sweep(workspace, suite, "cortex_m::softmax", SoftmaxResult::Standard);
+    sweep::<M>(workspace, suite, "cortex_m::softmax", SoftmaxResult::Standard);
 }
 
 /// The cases, for one kind of result.
-pub(super) fn sweep(
+pub(super) fn sweep<M: Micro>(
     workspace: &mut Workspace<'_>,
     suite: &mut Suite,
     operator: &'static str,
@@ -42,7 +42,7 @@ pub(super) fn sweep(
                     continue;
                 }
                 let scale = SoftmaxScale { multiplier, shift, diff_min };
-                let what = case(workspace, rows, &scale, result, seed);
+                let what = case::<M>(workspace, rows, &scale, result, seed);
                 suite.record(what.map(|what| Failure {
                     operator,
                     case: "",
@@ -56,7 +56,7 @@ pub(super) fn sweep(
     }
 }
 
-fn case(
+fn case<M: Micro>(
     workspace: &mut Workspace<'_>,
     rows: SoftmaxRows,
     scale: &SoftmaxScale,
@@ -76,7 +76,7 @@ fn case(
     let expected = memory.take::<i8>(count);
     reference(rows, scale, result, input, expected);
     let out = memory.guarded::<i8>(count, seed as u8);
-    let Some(()) = softmax(rows, scale, result, input, out.values) else {
+    let Some(()) = softmax::<M>(rows, scale, result, input, out.values) else {
         return Some(What::Refused);
     };
     if !out.is_intact() {

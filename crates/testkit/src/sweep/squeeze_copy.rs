@@ -30,7 +30,7 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
             let operator = SqueezeCopy::<CaseDomain> { input, dim: Ints::new(dims), out };
             let what = match operator.check() {
                 Err(_) => Some(What::Refused),
-                Ok(()) => case(workspace, seed, &input, &out, &operator.gather(), &|index| {
+                Ok(()) => case::<M>(workspace, seed, &input, &out, &operator.gather(), &|index| {
                     let mut from = [0; 6];
                     kept.iter().enumerate().for_each(|(at, axis)| from[*axis] = index[at]);
                     from

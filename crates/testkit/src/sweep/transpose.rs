@@ -35,14 +35,14 @@ const PERMUTATIONS: &[[i64; 6]] = &[
 
 /// Runs all cases on the kernels of `M`.
 pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
-    sweep(workspace, suite, "cortex_m::transpose", DType::I8, |input, permutation, out| {
+    sweep::<M>(workspace, suite, "cortex_m::transpose", DType::I8, |input, permutation, out| {
         let operator = Transpose::<CaseDomain> { input, perm: permutation, out };
         operator.check().map(|()| operator.gather())
     });
 }
 
 /// The cases; `gather` makes the operator, checks it and says where elements come from.
-pub(super) fn sweep(
+pub(super) fn sweep<M: Micro>(
     workspace: &mut Workspace<'_>,
     suite: &mut Suite,
     operator: &'static str,
@@ -63,7 +63,7 @@ pub(super) fn sweep(
                     let out = Tensor::new(dtype, &extents[..count], out_order);
                     let what = match gather(input, Ints::new(&list[..count]), out) {
                         Err(_) => Some(What::Refused),
-                        Ok(gather) => case(workspace, seed, &input, &out, &gather, &|index| {
+                        Ok(gather) => case::<M>(workspace, seed, &input, &out, &gather, &|index| {
                             let mut source = [0; MAX_AXES];
                             (0..count).for_each(|axis| source[from(axis)] = index[axis]);
                             source

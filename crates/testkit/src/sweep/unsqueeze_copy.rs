@@ -27,7 +27,7 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
             let operator = UnsqueezeCopy::<CaseDomain> { input, dim: *dim, out };
             let what = match operator.check() {
                 Err(_) => Some(What::Refused),
-                Ok(()) => case(workspace, seed, &input, &out, &operator.gather(), &|index| {
+                Ok(()) => case::<M>(workspace, seed, &input, &out, &operator.gather(), &|index| {
                     let mut from = [0; 6];
                     let axes = (0..rank).filter(|axis| *axis != new);
                     axes.enumerate().for_each(|(at, axis)| from[at] = index[axis]);

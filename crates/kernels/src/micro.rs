@@ -380,7 +380,7 @@ pub trait Micro: Copy + 'static {
 
 mod pool;
 mod softmax;
-mod sum;
+pub(crate) mod sum;
 
 pub use pool::{average, average_long, raise};
 pub use softmax::exponentials;

@@ -162,7 +162,8 @@ fn kernel(operation: Operation) -> &'static str {
         Operation::TransposeConv => "17transpose_conv_s8",
         Operation::Linear => "9linear_s8",
         Operation::BatchMatmul => "15batch_matmul_s8",
-        Operation::Softmax => "7softmax",
+        // Not that in float.
+        Operation::Softmax => "7generic7softmax",
         Operation::Add => "13quantized_add",
         Operation::Mul => "13quantized_mul",
         Operation::AvgPool => "8avg_pool",

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "inline assembly")]
 
+use crate::micro::sum::for_each;
 use crate::micro::{Integer, Micro, Run, Windows, average_long, cut_rows};
 #[cfg(not(cortado_isa = "mve"))]
 use crate::micro::{exponentials, raise};
@@ -263,23 +264,23 @@ impl Micro for Mve {
     }
 
     fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
-        #[cfg(cortado_isa = "mve")]
-        if elementwise::add(params, operands, out).is_some() {
-            return;
-        }
-        let lhs = |value| params.lhs.scale(value, params.left_shift);
-        let rhs = |value| params.rhs.scale(value, params.left_shift);
-        operands.apply_scaled(out, lhs, rhs, |lhs, rhs| params.finish(lhs, rhs));
+        by_pieces(operands, out, |operands, out| {
+            #[cfg(cortado_isa = "mve")]
+            if elementwise::add(params, operands, out).is_some() {
+                return;
+            }
+            for_each(operands, out, |lhs, rhs| params.apply(lhs, rhs));
+        });
     }
 
     fn multiply(params: &MulParams, operands: Run<'_, i8>, out: &mut [i8]) {
-        #[cfg(cortado_isa = "mve")]
-        if elementwise::multiply(params, operands, out).is_some() {
-            return;
-        }
-        let lhs = |value: i8| i32::from(value).wrapping_add(params.lhs_offset.0);
-        let rhs = |value: i8| i32::from(value).wrapping_add(params.rhs_offset.0);
-        operands.apply_scaled(out, lhs, rhs, |lhs, rhs| params.finish(lhs.wrapping_mul(rhs)));
+        by_pieces(operands, out, |operands, out| {
+            #[cfg(cortado_isa = "mve")]
+            if elementwise::multiply(params, operands, out).is_some() {
+                return;
+            }
+            for_each(operands, out, |lhs, rhs| params.apply(lhs, rhs));
+        });
     }
 
     #[inline(always)]
@@ -327,6 +328,31 @@ mod pool;
 mod quad;
 #[cfg(cortado_isa = "mve")]
 mod softmax;
+
+/// The elements of a piece of an operand that stays.
+const PIECE: usize = 128;
+
+/// Calls `compute` with both operands, both of which advance: one that stays is repeated in a piece, against one piece of the other after
+/// the other.
+#[inline(always)]
+fn by_pieces(
+    operands: Run<'_, i8>,
+    out: &mut [i8],
+    mut compute: impl FnMut(Run<'_, i8>, &mut [i8]),
+) {
+    let (advancing, value) = match operands {
+        Run::Both(..) => return compute(operands, out),
+        Run::Lhs(lhs, rhs) => (lhs, rhs),
+        Run::Rhs(lhs, rhs) => (rhs, lhs),
+    };
+    let piece = [value; PIECE];
+    for (out, advancing) in out.chunks_mut(PIECE).zip(advancing.chunks(PIECE)) {
+        match operands {
+            Run::Rhs(..) => compute(Run::Both(&piece, advancing), out),
+            _ => compute(Run::Both(advancing, &piece), out),
+        }
+    }
+}
 
 /// Adds the products of `lhs` with each of four rows of the same length.
 #[inline(always)]

@@ -24,14 +24,14 @@ pub const STATE_WORDS: usize = 3 + 2 * MAX_AXES;
 /// `None` when a slice is shorter than the extents say.
 pub fn pad<M: Micro>(frame: &Frame, value: &[u8], input: &[u8], out: &mut [u8]) -> Option<()> {
     let element = value.len();
-    let out = out.get_mut(..out_count(frame).checked_mul(element)?)?;
-    let input = input.get(..in_count(frame).checked_mul(element)?)?;
-    // Bytes have no sign here.
-    let (input, out) = (cast::<i8>(input)?, cast_mut::<i8>(out)?);
     let [n, h, w, c] = frame.extents.map(|extent| extent as usize);
     let [before_n, before_h, before_w, before_c] = frame.pre.map(|count| count as usize);
-    let [_, all_h, all_w, all_c] =
+    let [all_n, all_h, all_w, all_c] =
         core::array::from_fn(|position| frame.out_extent(position) as usize);
+    let out = out.get_mut(..(all_n * all_h * all_w * all_c).checked_mul(element)?)?;
+    let input = input.get(..(n * h * w * c).checked_mul(element)?)?;
+    // Bytes have no sign here.
+    let (input, out) = (cast::<i8>(input)?, cast_mut::<i8>(out)?);
     // A row is all of W and C where C has no frame, else C alone.
     let (rows, row) = if all_c == c { (1, w * c) } else { (w, c) };
     let row = row * element;

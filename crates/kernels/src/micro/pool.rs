@@ -38,14 +38,17 @@ pub fn average<M: Micro>(
 pub fn average_long(windows: &Windows<'_>, activation: Activation, out: &mut [i8]) -> Option<()> {
     let Windows { first, rows, columns, .. } = *windows;
     let count = i32::try_from(rows * columns).ok().filter(|count| *count > 0)?;
+    // From the end of a row to the start of the next.
+    let row_gap = first.row_step.wrapping_sub(columns.wrapping_mul(first.column_step));
     windows.for_each(out, |window, out| {
         for (channel, out) in out.iter_mut().enumerate() {
             let mut sum = 0i32;
-            for row in 0..rows {
-                let mut place = row * first.row_step + channel;
-                for _ in 0..columns {
-                    sum += i32::from(*window.elements.get(place)?);
-                    place += first.column_step;
+            let (mut place, mut column) = (channel, 0);
+            for _ in 0..count {
+                sum += i32::from(*window.elements.get(place)?);
+                (place, column) = (place.wrapping_add(first.column_step), column + 1);
+                if column == columns {
+                    (place, column) = (place.wrapping_add(row_gap), 0);
                 }
             }
             let half = count / 2;

@@ -33,7 +33,7 @@ pub(super) fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
 
 /// `out = apply(lhs, rhs)` in one loop, for what is rare.
 #[inline(never)]
-fn for_each(operands: Run<'_, i8>, out: &mut [i8], apply: impl Fn(i8, i8) -> i8) {
+pub(crate) fn for_each(operands: Run<'_, i8>, out: &mut [i8], apply: impl Fn(i8, i8) -> i8) {
     let at = |values: &[i8], index: usize| values.get(index).copied();
     for (index, out) in out.iter_mut().enumerate() {
         let operands = match operands {

@@ -168,9 +168,8 @@ fn compute_blocks(
                 run_singly
             }
             _ => {
-                let input = |lane: usize| ((first + lane) / multiplier - first / multiplier) as u8;
                 // SAFETY: the block is this function's.
-                unsafe { (&raw mut (*block).inputs).write(core::array::from_fn(input)) };
+                unsafe { (&raw mut (*block).inputs).write(inputs(first, multiplier)) };
                 run_spread
             }
         };
@@ -179,6 +178,12 @@ fn compute_blocks(
         unsafe { run(&mut region) }
         first += CHANNELS;
     }
+}
+
+/// Where the inputs of sixteen channels lie from that of the first one.
+#[inline(never)]
+fn inputs(first: usize, multiplier: usize) -> [u8; CHANNELS] {
+    core::array::from_fn(|lane| ((first + lane) / multiplier - first / multiplier) as u8)
 }
 
 /// Weights and constants of sixteen channels, and where they go; the loop goes on to the next sixteen.

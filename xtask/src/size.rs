@@ -17,7 +17,7 @@ pub(crate) struct Options {
     /// Only these cores, such as cortex-m55; M0, M4 and M55 without it
     #[arg(long = "target")]
     targets: Vec<String>,
-    /// Only these models; nothing is written to bench/size.csv then
+    /// Only these models; the others' rows in bench/size.csv stay as they are
     #[arg(long = "model")]
     models: Vec<String>,
     /// Print the largest functions of each image
@@ -121,15 +121,32 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
             }
         }
     }
-    if options.targets.is_empty() && options.models.is_empty() {
-        table::write(RESULTS, HEADER, &rows)?;
-        println!("\nwritten to {RESULTS}");
-        defects.extend(refuses_other_kernels(&tools)?);
-    }
+    write_rows(rows)?;
+    println!("\nwritten to {RESULTS}");
+    defects.extend(refuses_other_kernels(&tools)?);
     match defects.is_empty() {
         true => Ok(()),
         false => Err(defects.join("\n")),
     }
+}
+
+/// Writes rows in the place of those of the same model, target and form, and keeps the others.
+fn write_rows(new: Vec<String>) -> Result<(), String> {
+    let key = |row: &str| row.split(',').take(4).map(str::to_owned).collect::<Vec<_>>();
+    let before = std::fs::read_to_string(root().join(RESULTS)).unwrap_or_default();
+    let mut before = before.lines();
+    let is_current = before.next() == Some(HEADER);
+    let old: Vec<&str> = before.filter(|_| is_current).collect();
+    let place = |row: &str| {
+        let [model, target, _, form] = &key(row)[..] else { return (0, 0, true) };
+        let target = CPUS.iter().position(|cpu| cpu.name() == target);
+        (target.unwrap_or(0), MODELS.iter().position(|it| it == model).unwrap_or(0), form == "file")
+    };
+    let kept = old.into_iter().filter(|old| !new.iter().any(|new| key(new) == key(old)));
+    let mut rows: Vec<String> = kept.map(str::to_owned).collect();
+    rows.extend(new.iter().cloned());
+    rows.sort_by_key(|row| place(row));
+    table::write(RESULTS, HEADER, &rows)
 }
 
 /// The RAM of a method with one bank on a board.

@@ -69,7 +69,7 @@ fn main() {
     let scores = method.output::<digits::Output0Element>(0).unwrap();
     assert_eq!(scores.len(), digits::OUTPUT0_COUNT);
     assert_eq!(digits::OUTPUT0_SHAPE, [1, 10]);
-    assert!(digits::STACK_BYTES > 0);
+    assert!(digits::LINKED_STACK_BYTES > 0 && digits::LINKED_STACK_BYTES <= digits::STACK_BYTES);
     let (mut state, mut arena) = (digits::State::new(), digits::Arena::new());
     let mut loaded = digits::load(&mut state.0, &mut arena).unwrap();
     loaded.set_input(0, &input).unwrap();

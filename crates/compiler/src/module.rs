@@ -62,8 +62,10 @@ fn write(out: &mut String, compiled: &Compiled, report: &Report, pte_file: &str)
             out,
             "\n/// Bytes of stack that loading and executing take at most, below their caller: the most that was measured on the\n\
              /// emulated board {}, in release builds. Interrupts come on top.\n\
-             pub const STACK_BYTES: usize = {};",
-            stack.board, stack.bytes
+             pub const STACK_BYTES: usize = {};\n\
+             \n/// The same without loading, for a program that is linked.\n\
+             pub const LINKED_STACK_BYTES: usize = {};",
+            stack.board, stack.bytes, stack.execute_bytes
         )?;
     }
     let sides = [("input", "INPUT", &report.inputs), ("output", "OUTPUT", &report.outputs)];

@@ -156,12 +156,12 @@ impl MemoryArguments {
         if names.len() > BANKS_MAX {
             let reason =
                 format!("{} banks were given; a program has at most {BANKS_MAX}", names.len());
-            return Err(Failure::new(reason));
+            return Err(Failure::usage(reason));
         }
         if let Some((index, name)) =
             names.iter().enumerate().find(|(index, name)| names[..*index].contains(name))
         {
-            return Err(Failure::new(format!(
+            return Err(Failure::usage(format!(
                 "--memory names `{name}` twice, the second time in place {}",
                 index + 1
             )));

@@ -17,9 +17,9 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<ExitCode, Failure>
     let Some(target) = arguments.target.target()? else {
         return Err(model::target_missing(&arguments.model));
     };
+    let options = arguments.memory.options()?;
     let exported = model::read_exported(&arguments.model)?;
     refuse_one_file_for_two(arguments)?;
-    let options = arguments.memory.options()?;
     let compiled = model::compiled_with(&arguments.model, &exported, target, &options)?;
     let report = Report::new(&compiled);
     if arguments.deny_float && report.float_operators > 0 {

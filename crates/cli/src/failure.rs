@@ -12,11 +12,23 @@ use std::path::Path;
 pub(crate) struct Failure {
     reason: String,
     help: Option<String>,
+    /// Whether the command line itself is wrong.
+    is_usage: bool,
 }
 
 impl Failure {
     pub(crate) fn new(reason: impl fmt::Display) -> Self {
-        Failure { reason: reason.to_string(), help: None }
+        Failure { reason: reason.to_string(), help: None, is_usage: false }
+    }
+
+    /// A command line that means nothing, whatever the files hold.
+    pub(crate) fn usage(reason: impl fmt::Display) -> Self {
+        Failure { is_usage: true, ..Failure::new(reason) }
+    }
+
+    /// 2 where the command line is wrong, else 1.
+    pub(crate) fn exit_code(&self) -> u8 {
+        if self.is_usage { 2 } else { 1 }
     }
 
     /// A problem with a file.

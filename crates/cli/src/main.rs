@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("{failure}");
-            ExitCode::from(1)
+            ExitCode::from(failure.exit_code())
         }
     }
 }

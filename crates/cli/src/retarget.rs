@@ -4,11 +4,13 @@ use crate::arguments::RetargetArguments;
 use crate::failure::Failure;
 use crate::model::{self, Model};
 use crate::quiet::is_quiet;
+use cortado_compiler::CompileError;
 use cortado_compiler::finish::{Finished, finish};
 use cortado_compiler::judge::forms::{Term, contradictions};
 use cortado_compiler::judge::suits;
 use cortado_compiler::judge::upstream::{Outcome, verdict};
 use cortado_compiler::lift::{Lifted, lift};
+use cortado_compiler::plan::Shortage;
 use cortado_compiler::retarget::{Changes, retarget as convert};
 use cortado_contract::{Isa, Target};
 use cortado_host::local::{AlignedBytes, with_method};
@@ -32,7 +34,16 @@ pub(crate) fn retarget(arguments: &RetargetArguments) -> Result<ExitCode, Failur
         Failure::at(path, "no target was given").help("say for which core: --target cortex-m4")
     })?;
     let lifted = provable(path, &bytes)?;
-    let made = rewritten(&lifted, target).map_err(|error| Failure::at(path, error))?;
+    let made = rewritten(&lifted, target).map_err(|error| {
+        let failure = Failure::at(path, &error);
+        match error {
+            Unwritable::Memory(_) => failure.help(
+                "the file says how much its banks hold, and this target needs more; compile the model again, with the sizes that the \
+                 banks have: cortado compile MODEL.pt2 --memory NAME=BYTES",
+            ),
+            Unwritable::Text(_) => failure,
+        }
+    })?;
     confirm(&made.finished.pte, target).map_err(|error| Failure::at(path, error))?;
     write_atomically(&arguments.output, &made.finished.pte).map_err(Failure::new)?;
     if !is_quiet() {
@@ -60,18 +71,40 @@ struct Rewritten {
     changes: Changes,
 }
 
+/// Why a program cannot be rewritten.
+#[derive(Debug)]
+enum Unwritable {
+    /// It does not fit the banks that the file names.
+    Memory(Shortage),
+    /// Anything else.
+    Text(String),
+}
+
+impl std::fmt::Display for Unwritable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unwritable::Memory(shortage) => shortage.fmt(f),
+            Unwritable::Text(text) => text.fmt(f),
+        }
+    }
+}
+
 /// A program for another target.
-fn rewritten(lifted: &Lifted, target: Target) -> Result<Rewritten, String> {
+fn rewritten(lifted: &Lifted, target: Target) -> Result<Rewritten, Unwritable> {
     let mut program = lifted.program.clone();
-    let changes = convert(&mut program, target.isa()).map_err(|error| error.to_string())?;
+    let text = |error: &dyn std::fmt::Display| Unwritable::Text(error.to_string());
+    let changes = convert(&mut program, target.isa()).map_err(|error| text(&error))?;
     if lifted.named_banks.is_empty() && lifted.planned_bytes.len() > 2 {
         let count = lifted.planned_bytes.len() - 1;
-        return Err(format!(
+        return Err(Unwritable::Text(format!(
             "its memory is planned in {count} buffers, and the file does not say what each of them may hold"
-        ));
+        )));
     }
     let options = lifted.plan_options();
-    let finished = finish(&program, target, &options).map_err(|error| error.to_string())?;
+    let finished = finish(&program, target, &options).map_err(|error| match error {
+        CompileError::Memory(shortage) => Unwritable::Memory(shortage),
+        other => text(&other),
+    })?;
     Ok(Rewritten { finished, changes })
 }
 
@@ -89,9 +122,8 @@ pub(crate) fn mends(file: &[u8], target: Target) -> bool {
     {
         return false;
     }
-    let made = rewritten(&lifted, target)
-        .and_then(|made| lift(&made.finished.pte).map_err(|error| error.to_string()));
-    made.is_ok_and(|made| verdict(&made, target.isa()).outcome == Outcome::Equal)
+    let made = rewritten(&lifted, target).ok().and_then(|made| lift(&made.finished.pte).ok());
+    made.is_some_and(|made| verdict(&made, target.isa()).outcome == Outcome::Equal)
 }
 
 /// Holds what was made against the rules that any file is held against.

@@ -84,10 +84,11 @@ impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shortage { bank, needed_bytes, given_bytes, call, peak_bytes, live } = self;
         let short = needed_bytes.saturating_sub(*given_bytes);
+        let unit = if short == 1 { "byte" } else { "bytes" };
         write!(
             f,
             "the program's activations do not fit: bank `{bank}` has {given_bytes} bytes and would need {needed_bytes}, so it \
-             is {short} bytes short"
+             is {short} {unit} short"
         )?;
         match call {
             Some(call) => write!(f, "\n  most is live during `{call}`: {peak_bytes} bytes")?,

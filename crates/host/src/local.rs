@@ -54,6 +54,10 @@ impl AsMut<[u8]> for AlignedBytes {
 /// What memory holds that nobody has written.
 pub const POISON: u8 = 0xa5;
 
+/// Arenas above this size are left zeroed instead of poisoned: a file may ask for 2 GiB and use none of it, and memory that nobody
+/// touches costs nothing.
+const POISONED_BYTES_MAX: u32 = 256 << 20;
+
 /// A method of a program with any number of banks.
 pub type Method<'m> = cortado_runtime::Method<'m, MAX_REGIONS>;
 
@@ -80,7 +84,11 @@ pub fn with_method<T>(
     let requirements = program.requirements()?;
     let mut state = vec![0; requirements.state_words as usize];
     // No program may depend on what is in the arena before it is written.
-    let mut arena = AlignedBytes::filled(requirements.arena_bytes as usize, POISON);
+    let bytes = requirements.arena_bytes;
+    let mut arena = match bytes > POISONED_BYTES_MAX {
+        true => AlignedBytes::zeroed(bytes as usize),
+        false => AlignedBytes::filled(bytes as usize, POISON),
+    };
     let arena = Banks::split(arena.as_mut(), &requirements.banks).unwrap_or_default();
     program.load_with(&operators(isa), policy, &mut state, arena).map(visit)
 }

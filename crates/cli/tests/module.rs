@@ -118,7 +118,11 @@ fn main() {
         refused(main, words);
     };
     edited("STATE_VERSION == ", "STATE_VERSION == 9", "made by another version of cortado");
-    edited("QuantizePerTensor, ", "", "the prepared state is damaged");
+    // Without the last kernel, for which something was prepared.
+    let kernel = made.lines().find(|line| line.contains("(OperatorKind::DequantizePerTensor"));
+    let without = made.replace(kernel.unwrap(), "").replace("[Kernel; 3]", "[Kernel; 2]");
+    std::fs::write(&module, without).unwrap();
+    refused(main, "the prepared state is damaged");
     std::fs::write(&module, made.as_bytes()).unwrap();
     assert!(build(&folder, main).status.success());
 }

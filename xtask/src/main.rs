@@ -10,6 +10,7 @@ mod hardening;
 mod interop;
 mod models;
 mod on_boards;
+mod packages;
 mod pages;
 mod panics;
 mod release;

@@ -2,7 +2,7 @@
 
 use crate::steps::{Tally, cargo};
 use crate::trials::Extent;
-use crate::{c, hardening, models, on_boards, pages, panics, selftest, steps, trials};
+use crate::{c, hardening, models, on_boards, packages, pages, panics, selftest, steps, trials};
 use cortado_host::boards::Tools;
 use std::process::Command;
 
@@ -41,8 +41,7 @@ pub(crate) fn run(full: bool) -> Result<(), String> {
     models::run_theirs(&tools, false, &mut tally)?;
     if full {
         pages::run()?;
-        // Whatever is published is built from its package alone.
-        cargo(&["publish", "--workspace", "--dry-run", "--allow-dirty", "--quiet"])?;
+        packages::run()?;
         selftest::run(&tools, &mut tally).map_err(|error| error.to_string())?;
     }
     tally.finish()

@@ -39,6 +39,9 @@ fn every_page_is_in_the_index() {
     for page in std::fs::read_dir(root().join("docs")).unwrap() {
         let name = page.unwrap().file_name().into_string().unwrap();
         let is_page = name.ends_with(".md") && name != "README.md";
-        assert!(!is_page || index.contains(&format!("({name})")), "{name} is not in the index");
+        assert!(
+            !is_page || index.contains(&format!("({name})")),
+            "{name} needs a row in docs/README.md"
+        );
     }
 }

@@ -284,9 +284,7 @@ pub trait Micro: Copy + 'static {
 
     /// Multiplies two operands into `out`, element by element, as [`MulParams::apply`].
     fn multiply(params: &MulParams, operands: Run<'_, i8>, out: &mut [i8]) {
-        let lhs = |value: i8| i32::from(value).wrapping_add(params.lhs_offset.0);
-        let rhs = |value: i8| i32::from(value).wrapping_add(params.rhs_offset.0);
-        operands.apply_scaled(out, lhs, rhs, |lhs, rhs| params.finish(lhs.wrapping_mul(rhs)));
+        sum::multiply(params, operands, out);
     }
 
     /// Writes the smaller element of two operands into `out`.

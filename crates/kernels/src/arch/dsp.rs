@@ -87,15 +87,32 @@ impl Micro for Dsp {
         columns: usize,
         sums: &mut [i32],
     ) -> Option<()> {
-        for (quad, sums) in sums.chunks_mut(4).enumerate() {
-            let window = Window { elements: window.elements.get(4 * quad..)?, ..window };
-            // Halfwords hold the sum of so many bytes.
-            match <&mut [i32; 4]>::try_from(&mut *sums) {
-                Ok(sums) if rows * columns <= 256 => accumulate_quad(window, rows, columns, sums)?,
-                _ => super::Scalar::accumulate_window(window, rows, columns, sums)?,
-            }
+        // Halfwords hold the sum of so many bytes.
+        if rows * columns > 256 {
+            return super::Scalar::accumulate_window(window, rows, columns, sums);
         }
-        Some(())
+        let Window { elements, row_step, column_step } = window;
+        let last = (rows.checked_sub(1).and_then(|rows| rows.checked_mul(row_step)))
+            .zip(columns.checked_sub(1).and_then(|columns| columns.checked_mul(column_step)));
+        let Some((last_row, last_column)) = last else { return Some(()) };
+        elements.get(last_row.checked_add(last_column)?..)?.get(..sums.len())?;
+        let (quads, rest) = sums.as_chunks_mut::<4>();
+        let mut first = elements.as_ptr();
+        for sums in quads.iter_mut() {
+            // SAFETY: so many elements lie at the last position, four of which are from `first` on, and so they do at those before it.
+            unsafe { accumulate_quad(window, first, rows, columns, sums) };
+            first = first.wrapping_add(4);
+        }
+        let window = Window { elements: elements.get(4 * quads.len()..)?, ..window };
+        super::Scalar::accumulate_window(window, rows, columns, rest)
+    }
+
+    fn raise(values: &[i8], out: &mut [i8]) {
+        let ((quads, rest), (out, out_rest)) = (values.as_chunks::<4>(), out.as_chunks_mut::<4>());
+        for (out, values) in out.iter_mut().zip(quads) {
+            *out = greater(word(out), word(values)).to_le_bytes().map(|byte| byte as i8);
+        }
+        super::Scalar::raise(rest, out_rest);
     }
 
     const FRAMES: bool = true;
@@ -186,28 +203,51 @@ mod row;
 #[cfg(cortado_isa = "dsp")]
 mod windows;
 
-/// Adds four channels at every position of a window, at most 256 of them.
-fn accumulate_quad(
+/// Adds four channels from `first` on at every position of a window, at most 256 of them.
+///
+/// # Safety
+/// There are so many at each position.
+#[inline(always)]
+unsafe fn accumulate_quad(
     window: Window<'_>,
+    first: *const i8,
     rows: usize,
     columns: usize,
     sums: &mut [i32; 4],
-) -> Option<()> {
+) {
     let (mut even, mut odd) = (0, 0);
     for row in 0..rows {
-        let mut rest = window.elements.get(row * window.row_step..)?;
-        for column in 0..columns {
-            let values = word(rest.first_chunk()?);
+        let mut place = first.wrapping_add(row * window.row_step);
+        for _ in 0..columns {
+            // SAFETY: the caller's promise.
+            let values = word(&unsafe { place.cast::<[i8; 4]>().read() });
             (even, odd) = (sxtab16(even, values), sxtab16_ror8(odd, values));
-            if column + 1 < columns {
-                rest = rest.get(window.column_step..)?;
-            }
+            place = place.wrapping_add(window.column_step);
         }
     }
     let halves = |pair: u32| [i32::from(pair as i16), pair as i32 >> 16];
     let ([a, c], [b, d]) = (halves(even), halves(odd));
     sums.iter_mut().zip([a, b, c, d]).for_each(|(sum, value)| *sum = sum.wrapping_add(value));
-    Some(())
+}
+
+/// The greater byte of each two.
+#[inline(always)]
+fn greater(a: u32, b: u32) -> u32 {
+    #[cfg(cortado_isa = "dsp")]
+    {
+        let out: u32;
+        // SAFETY: two data-processing instructions on registers, which the build's target has; the flags in between are no conditions.
+        unsafe {
+            core::arch::asm!("ssub8 {out}, {a}, {b}", "sel {out}, {a}, {b}", a = in(reg) a, b = in(reg) b,
+                out = out(reg) out, options(pure, nomem, nostack));
+        }
+        out
+    }
+    #[cfg(not(cortado_isa = "dsp"))]
+    {
+        let (a, b) = (a.to_le_bytes(), b.to_le_bytes());
+        u32::from_le_bytes(core::array::from_fn(|at| (a[at] as i8).max(b[at] as i8) as u8))
+    }
 }
 
 /// An offset in both halfwords.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! for each window:
-//!     out = −128
-//!     for each position that the window covers:
+//!     out = input[first position that the window covers], or −128
+//!     for each other position:
 //!         out = max(out, input[position])                        (1)
 //!     out = clamp(out)                                           (2)
 //! ```

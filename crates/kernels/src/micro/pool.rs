@@ -1,6 +1,7 @@
 //! Averages and maxima of a window.
 
 use super::{Micro, Window, Windows};
+use crate::memory::copy;
 use cortado_contract::quant::Activation;
 
 /// The number of channels that are summed at once.
@@ -27,8 +28,12 @@ pub fn average<M: Micro>(
         M::accumulate_window(window, rows, columns, sums)?;
         for (out, sum) in out.iter_mut().zip(sums) {
             let rounded = if *sum > 0 { *sum + half } else { *sum - half };
-            *out = activation.clamp(rounded.checked_div(count)?) as i8;
+            // Among the numbers that it is the mean of.
+            *out = rounded.checked_div(count)? as i8;
         }
+    }
+    if activation != Activation::INT8 {
+        M::clamp(out, activation);
     }
     Some(())
 }
@@ -70,11 +75,17 @@ pub fn raise<M: Micro>(
     out: &mut [i8],
 ) -> Option<()> {
     let Windows { rows, columns, .. } = *windows;
-    out.fill(i8::MIN);
+    if rows == 0 || columns == 0 {
+        out.fill(i8::MIN);
+    }
     for row in 0..rows {
         let mut start = row * window.row_step;
-        for _ in 0..columns {
-            M::raise(window.elements.get(start..)?.get(..out.len())?, out);
+        for column in 0..columns {
+            let pixel = window.elements.get(start..)?.get(..out.len())?;
+            match (row, column) {
+                (0, 0) => copy(pixel, out)?,
+                _ => M::raise(pixel, out),
+            }
             start += window.column_step;
         }
     }

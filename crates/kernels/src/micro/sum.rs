@@ -1,11 +1,13 @@
-//! Sums of two tensors, element by element.
+//! Sums and products of two tensors, element by element.
 //!
 //! An element is one of 256 values, so in long runs each value's share of a sum is computed once and looked up from then on. What is left
 //! is one rescaling per element, without the general one's cases.
 
-use super::Run;
+use super::{Micro, Run};
+use crate::arch::Scalar;
 use cortado_contract::ops::quantized_add::{AddParams, Addend, LEFT_SHIFT};
-use cortado_contract::quant::Requantize;
+use cortado_contract::ops::quantized_mul::MulParams;
+use cortado_contract::quant::{Activation, InputOffset, OutputOffset, Requantize};
 
 /// Runs from this length on make up for the tables.
 const TABLES_FROM: usize = 1024;
@@ -29,6 +31,7 @@ pub(super) fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
             operands.apply_scaled(out, lhs, rhs, |lhs, rhs| finish(params, lhs, rhs));
         }
     }
+    clamp(params.activation, out);
 }
 
 /// `out = apply(lhs, rhs)` in one loop, for what is rare.
@@ -71,13 +74,40 @@ fn scale(addend: Addend, value: i8) -> i32 {
     }
 }
 
-/// [`AddParams::finish`] for a shift to the right; each operand is below `2^28`.
+/// [`AddParams::finish`] for a shift to the right, without the activation; each operand is below `2^28`.
 #[inline(always)]
 fn finish(params: &AddParams, lhs: i32, rhs: i32) -> i8 {
-    let scaled = high_rounded((lhs + rhs) << 1, params.factor.multiplier);
-    let shifted = decremented(scaled) >> (!params.factor.shift as u32 & 31);
-    let rounded = shifted.wrapping_add(1 + 2 * params.output_offset.0) >> 1;
-    params.activation.clamp(rounded) as i8
+    rescale(lhs + rhs, params.factor, params.output_offset)
+}
+
+/// A result below `2^29`, rescaled by a factor with a shift to the right.
+#[inline(always)]
+fn rescale(value: i32, factor: Requantize, output_offset: OutputOffset) -> i8 {
+    let scaled = high_rounded(value << 1, factor.multiplier);
+    let shifted = decremented(scaled) >> (!factor.shift as u32 & 31);
+    let rounded = shifted.wrapping_add(1 + 2 * output_offset.0) >> 1;
+    Activation::INT8.clamp(rounded) as i8
+}
+
+/// Brings results into a range, apart from the loops: that is rare.
+fn clamp(activation: Activation, out: &mut [i8]) {
+    if activation != Activation::INT8 {
+        Scalar::clamp(out, activation);
+    }
+}
+
+/// [`MulParams::apply`] for all elements.
+pub(super) fn multiply(params: &MulParams, operands: Run<'_, i8>, out: &mut [i8]) {
+    let is_small = |offset: InputOffset| (-256..=256).contains(&offset.0);
+    if params.factor.shift >= 0 || !is_small(params.lhs_offset) || !is_small(params.rhs_offset) {
+        for_each(operands, out, |lhs, rhs| params.apply(lhs, rhs));
+        return;
+    }
+    let MulParams { factor, output_offset, .. } = *params;
+    let lhs = |value: i8| i32::from(value) + params.lhs_offset.0;
+    let rhs = |value: i8| i32::from(value) + params.rhs_offset.0;
+    operands.apply_scaled(out, lhs, rhs, |lhs, rhs| rescale(lhs * rhs, factor, output_offset));
+    clamp(params.activation, out);
 }
 
 /// One less if it is negative: a shift that rounds ties up then rounds them away from zero.
@@ -117,7 +147,6 @@ fn halves_high_rounded(a: i32, b: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cortado_contract::quant::{Activation, InputOffset, OutputOffset};
 
     #[test]
     fn halves_make_the_whole() {
@@ -132,6 +161,32 @@ mod tests {
             for b in [i32::MIN, i32::MIN + 1, -1, 0, 1, 0xffff, 0x8000, i32::MAX] {
                 let exact = (i64::from(a) * i64::from(b) + (1 << 31)) >> 32;
                 assert_eq!(i64::from(halves_high_rounded(a, b)), exact, "{a} times {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn products_are_rescaled_alike() {
+        let mut state = 11u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.rotate_left(15) as i32
+        };
+        for round in 0..2000 {
+            let wide = if round % 7 == 0 { 16 } else { 23 };
+            let params = MulParams {
+                lhs_offset: InputOffset(next() >> wide),
+                rhs_offset: InputOffset(next() >> wide),
+                output_offset: OutputOffset(next() >> 24),
+                factor: Requantize { multiplier: next(), shift: (next() & 31) - 29 },
+                activation: Activation { min: -100, max: 120 },
+            };
+            let lhs: [i8; 37] = core::array::from_fn(|_| next() as i8);
+            let rhs: [i8; 37] = core::array::from_fn(|_| next() as i8);
+            let mut out = [0i8; 37];
+            multiply(&params, Run::Both(&lhs, &rhs), &mut out);
+            for ((out, lhs), rhs) in out.iter().zip(lhs).zip(rhs) {
+                assert_eq!(*out, params.apply(lhs, rhs), "{params:?} {lhs} {rhs}");
             }
         }
     }

@@ -14,8 +14,15 @@ pub(crate) struct Options {
     /// id,lower,upper,size
     files: Vec<PathBuf>,
     /// The budget per instance, in seconds of a machine on which the budget's constant holds
-    #[arg(long, default_value_t = 60.0)]
+    #[arg(long, default_value_t = 60.0, value_parser = parse_seconds)]
     seconds: f64,
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds from 0 to 86400".to_owned()),
+    }
 }
 
 /// Prints its tables, each of which is a module; that of the models only where no instances are given. Fails where an answer is wrong,

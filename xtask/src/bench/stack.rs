@@ -5,7 +5,11 @@ use crate::models::names;
 use crate::steps::root;
 use cortado_contract::{Cpu, Isa, Target};
 use cortado_host::boards::{Board, BoardError, Content, LARGE_M0, Profile, Tools};
+use cortado_host::samples::Samples;
+use cortado_npz::Archive;
 use cortado_runtime::LayoutPolicy;
+use cortado_trials::choices::Choices;
+use cortado_trials::operators;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -15,7 +19,12 @@ const CPUS: [Cpu; 5] = [Cpu::M0, Cpu::M3, Cpu::M4, Cpu::M33, Cpu::M55];
 /// Where the compiler reads it.
 const TABLE: &str = "crates/compiler/src/stack.csv";
 
-/// Runs every model once on each board and writes the table.
+/// Programs of random calls that are measured besides the models: kernels take their ways by extents, of which models have few.
+const RANDOM_PROGRAMS: u32 = 70;
+/// Calls in each of them.
+const CALLS: usize = 30;
+
+/// Runs every model, and programs of random calls, once on each board and writes the table.
 pub(super) fn run() -> Result<(), String> {
     let tools = Tools::ensure().map_err(|error| error.to_string())?;
     let mut most: BTreeMap<(Isa, String), u64> = BTreeMap::new();
@@ -28,10 +37,21 @@ pub(super) fn run() -> Result<(), String> {
         let image = tools.build(board, isa, Profile::Release, Content::Runner);
         let image = image.map_err(|error| error.to_string())?;
         boards.entry(isa).or_default().push(board.name);
+        let mut programs = Vec::new();
         for model in names()? {
-            let made = compiled(&model, target)?;
-            let ready = Ready::new(&made.pte)?;
-            let mut samples = ready.samples(&model)?;
+            let ready = Ready::new(&compiled(&model, target)?.pte)?;
+            let samples = ready.samples(&model)?;
+            programs.push((model, ready, samples));
+        }
+        for seed in 0..RANDOM_PROGRAMS {
+            let calls = operators::program(&mut Choices::seeded(seed), CALLS);
+            let ready = Ready::new(&operators::file(&calls, target)?)?;
+            // They have no inputs.
+            let samples = Samples::take(&Archive::new(), &[], &ready.boundary.inputs);
+            let samples = samples.map_err(|error| error.to_string())?;
+            programs.push((format!("random calls of seed {seed}"), ready, samples));
+        }
+        for (model, ready, mut samples) in programs {
             samples.truncate(1);
             let mut program = ready.on_board(LayoutPolicy::Refuse);
             program.stack_of_calls = true;

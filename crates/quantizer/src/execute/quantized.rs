@@ -1,6 +1,7 @@
 //! Quantize and dequantize nodes, as `torch.ops.quantized_decomposed` computes them in binary32.
 
 use super::{Call, Kernel, Results};
+use crate::ranges::round;
 use crate::tensor::Tensor;
 use cortado_compiler::graph::Node;
 use cortado_compiler::passes::{DEQUANTIZE, DEQUANTIZE_PER_CHANNEL, QUANTIZE};
@@ -28,10 +29,21 @@ fn run_quantize(call: &Call<'_>) -> Results {
         Ok::<i32, String>(limit.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32)
     };
     let range = Activation { min: limit("quant_min")?, max: limit("quant_max")? };
-    let (inverse, zero_point) = (inverse_scale(scale), ZeroPoint(zero_point));
+    let inverse = inverse_scale(scale);
+    let (min, max) = (range.min.wrapping_sub(zero_point), range.max.wrapping_sub(zero_point));
     let mut out = call.input(&["input"])?.clone();
+    // Where integers are few, limits can be applied before rounding, and rounding be an addition.
+    if [min, max, zero_point].iter().all(|limit| limit.unsigned_abs() < 1 << 20) {
+        let (min, max, offset) = (min as f32, max as f32, zero_point as f32);
+        for it in out.data_mut() {
+            let scaled = *it * inverse;
+            let integer = round(scaled.clamp(min, max)) + offset;
+            *it = if scaled.is_nan() { range.clamp(0) as f32 } else { integer };
+        }
+        return Ok(vec![out]);
+    }
     for it in out.data_mut() {
-        *it = quantize(*it, inverse, zero_point, range) as f32;
+        *it = quantize(*it, inverse, ZeroPoint(zero_point), range) as f32;
     }
     Ok(vec![out])
 }

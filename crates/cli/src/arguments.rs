@@ -18,6 +18,7 @@ const STYLES: Styles = Styles::styled()
 #[derive(Debug, Parser)]
 #[command(name = "cortado", version, styles = STYLES, propagate_version = true)]
 #[command(after_help = "Examples:
+  cortado quantize float.pt2 --calibration samples.npz -o model.pt2
   cortado compile model.pt2 --target cortex-m55 -o model.pte
   cortado run model.pte --inputs samples.npz --outputs results.npz
   cortado check model.pte --target cortex-m4
@@ -35,6 +36,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make an int8 program of an exported float one (.pt2)
+    Quantize(QuantizeArguments),
     /// Compile an exported PyTorch program (.pt2) for a target
     Compile(CompileArguments),
     /// Run a program on samples, on this machine or on an emulated board
@@ -88,11 +91,100 @@ impl TargetArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  cortado compile model.pt2 --target cortex-m33 --isa scalar -o model.pte --json report.json")]
-pub(crate) struct CompileArguments {
-    /// The exported program, as torch.export.save writes it after PT2E quantization
+#[command(
+    after_help = "Calibration data are arrays by input name, else input0, input1, …, as for `cortado run`: samples of what the model will see.
+The result is in PT2E's own form: `cortado compile` takes it, and so does torch.export.load.
+
+Examples:
+  cortado quantize float.pt2 --calibration samples.npz -o model.pt2
+  cortado quantize float.pt2 --calibration train.npz --inputs test.npz --labels test.npy -o model.pt2 --json report.json
+  cortado quantize float.pt2 --calibration samples.npz --float head --equalize -o model.pt2"
+)]
+pub(crate) struct QuantizeArguments {
+    /// The exported float program, as torch.export.save writes it
     pub(crate) model: PathBuf,
+    /// The samples from which ranges are taken
+    #[arg(long, value_name = "NPZ")]
+    pub(crate) calibration: PathBuf,
+    /// Where the int8 program goes
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Samples on which float and int8 are compared [default: the calibration data]
+    #[arg(long, value_name = "NPZ")]
+    pub(crate) inputs: Option<PathBuf>,
+    /// The class of each of these samples, for accuracies
+    #[arg(long, value_name = "NPY")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Also write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) scheme: SchemeArguments,
+}
+
+/// How a model is quantized, as options.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Quantization")]
+pub(crate) struct SchemeArguments {
+    /// How ranges of activations are chosen; auto takes for each tensor what leaves the least error in the outputs
+    #[arg(long, value_enum, requires = "calibration", default_value_t = RangesArgument::Auto)]
+    pub(crate) ranges: RangesArgument,
+    /// Scales of linear layers' weights; ExecuTorch's own runtime takes one per tensor
+    #[arg(long, value_enum, requires = "calibration", default_value_t = Linear::PerChannel)]
+    pub(crate) linear: Linear,
+    /// Also try to move factors from one layer to the next, and keep that if it helps
+    #[arg(long, requires = "calibration")]
+    pub(crate) equalize: bool,
+    /// Do not try to correct biases
+    #[arg(long, requires = "calibration")]
+    pub(crate) no_bias_correction: bool,
+    /// Leave a node, or all of a module, in float
+    #[arg(long, value_name = "NODE", value_delimiter = ',', requires = "calibration")]
+    pub(crate) float: Vec<String>,
+    /// Quantize what scaled dot product attention computes between its inputs and its result
+    #[arg(long, requires = "calibration")]
+    pub(crate) int8_attention: bool,
+    /// Quantize every step of recurrent layers
+    #[arg(long, requires = "calibration")]
+    pub(crate) int8_recurrence: bool,
+}
+
+/// How ranges of activations are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RangesArgument {
+    /// The one that is measured best, for each tensor
+    Auto,
+    /// All that was seen
+    MinMax,
+    /// All but the outermost 0.01 %
+    Percentile,
+    /// By Kullback-Leibler divergence of histograms
+    Kl,
+    /// By least squared error
+    Mse,
+}
+
+/// Scales of linear layers' weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Linear {
+    /// One for each output feature
+    PerChannel,
+    /// One for all
+    PerTensor,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cortado compile model.pt2 --target cortex-m33 --isa scalar -o model.pte --json report.json
+  cortado compile float.pt2 --calibration samples.npz --target cortex-m4 -o model.pte")]
+pub(crate) struct CompileArguments {
+    /// The exported program, as `cortado quantize` or, after PT2E quantization, torch.export.save writes it
+    pub(crate) model: PathBuf,
+    /// Quantize the program first, with ranges from these samples, as `cortado quantize` does
+    #[arg(long, value_name = "NPZ")]
+    pub(crate) calibration: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) scheme: SchemeArguments,
     #[command(flatten)]
     pub(crate) target: TargetArguments,
     /// Where the compiled program goes

@@ -2,7 +2,8 @@
 
 use crate::arguments::CompileArguments;
 use crate::failure::Failure;
-use crate::model;
+use crate::model::{self, is_one_file};
+use crate::quantize;
 use crate::quiet::is_quiet;
 use cortado_compiler::Compiled;
 use cortado_compiler::c_header::{self, c_header};
@@ -18,8 +19,13 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<ExitCode, Failure>
         return Err(model::target_missing(&arguments.model));
     };
     let options = arguments.memory.options()?;
-    let exported = model::read_exported(&arguments.model)?;
+    let mut exported = model::read_exported(&arguments.model)?;
     refuse_one_file_for_two(arguments)?;
+    if let Some(calibration) = &arguments.calibration {
+        let CompileArguments { model, scheme, .. } = arguments;
+        let samples = quantize::samples(&exported, calibration)?;
+        exported = quantize::quantized(model, calibration, &exported, &samples, scheme)?.program;
+    }
     let compiled = model::compiled_with(&arguments.model, &exported, target, &options)?;
     let report = Report::new(&compiled);
     if arguments.deny_float && report.float_operators > 0 {
@@ -140,25 +146,6 @@ fn refuse_one_file_for_two(arguments: &CompileArguments) -> Result<(), Failure> 
         return Ok(());
     };
     Err(Failure::at(json, format!("{what} would be one file")).help("give --json another name"))
-}
-
-/// Whether two paths are those of one regular file, there already or not.
-pub(crate) fn is_one_file(one: &Path, other: &Path) -> bool {
-    let place = |path: &Path| {
-        let there = std::fs::canonicalize(path);
-        there.or_else(|error| match (path.parent(), path.file_name()) {
-            (Some(folder), Some(name)) => {
-                let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-                Ok(std::fs::canonicalize(folder)?.join(name))
-            }
-            _ => Err(error),
-        })
-    };
-    let is_special = std::fs::metadata(one).is_ok_and(|metadata| !metadata.is_file());
-    match (place(one), place(other)) {
-        (Ok(one), Ok(other)) => !is_special && one == other,
-        _ => false,
-    }
 }
 
 /// Whether a file is a report of an earlier compilation.

@@ -12,6 +12,7 @@ mod failure;
 mod manual;
 mod model;
 mod profile;
+mod quantize;
 mod quiet;
 mod report;
 mod retarget;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         quiet::be_quiet();
     }
     let outcome = match arguments.command {
+        Command::Quantize(arguments) => quantize::run(&arguments),
         Command::Compile(arguments) => compile::compile(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),

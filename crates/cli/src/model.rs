@@ -42,6 +42,25 @@ pub(crate) fn read_exported(path: &Path) -> Result<ExportedProgram, Failure> {
     }
 }
 
+/// Whether two paths are those of one regular file, there already or not.
+pub(crate) fn is_one_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let there = std::fs::canonicalize(path);
+        there.or_else(|error| match (path.parent(), path.file_name()) {
+            (Some(folder), Some(name)) => {
+                let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+                Ok(std::fs::canonicalize(folder)?.join(name))
+            }
+            _ => Err(error),
+        })
+    };
+    let is_special = std::fs::metadata(one).is_ok_and(|metadata| !metadata.is_file());
+    match (place(one), place(other)) {
+        (Ok(one), Ok(other)) => !is_special && one == other,
+        _ => false,
+    }
+}
+
 /// Compiles an exported program.
 pub(crate) fn compiled(
     path: &Path,

@@ -2,7 +2,7 @@
 
 use crate::arguments::{ReportArguments, parse_cpu};
 use crate::check::{CortadoVerdict, cortado_verdicts};
-use crate::compile::is_one_file;
+use crate::model::is_one_file;
 use crate::failure::Failure;
 use crate::model::{self, Model};
 use crate::{profile, retarget, run};

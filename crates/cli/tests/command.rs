@@ -164,6 +164,96 @@ fn damaged_files_are_named_as_such() {
 }
 
 #[test]
+fn a_float_model_is_quantized_compiled_and_run() {
+    let folder = folder("quantize");
+    let path = |file: &str| testdata("models/digits_mlp").join(file);
+    let (float, calibration) = (path("float.pt2"), path("calibration.npz"));
+    let (inputs, labels) = (path("inputs.npz"), path("labels.npy"));
+    let arguments = [
+        "quantize",
+        text(&float),
+        "--calibration",
+        text(&calibration),
+        "--inputs",
+        text(&inputs),
+        "--labels",
+        text(&labels),
+        "-o",
+        "int8.pt2",
+        "--json",
+        "report.json",
+    ];
+    let output = cortado(&folder, &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("accuracy"), "{said}");
+    let report = std::fs::read(folder.join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["layers"].as_array().unwrap().len(), 3);
+    assert_eq!(report["float_nodes"].as_array().unwrap().len(), 0);
+    let comparison = &report["comparison"];
+    assert!(comparison["int8_accuracy"].as_f64() > Some(0.969), "{comparison}");
+    // In one step it is the same program.
+    let compile = ["compile", "int8.pt2", "--target", "cortex-m4", "-o", "two.pte", "--no-module"];
+    assert!(cortado(&folder, &compile).status.success());
+    let calibrated = ["--calibration", text(&calibration), "--deny-float", "--no-module"];
+    let compile = ["compile", text(&float), "--target", "cortex-m4", "-o", "one.pte"];
+    assert!(cortado(&folder, &[&compile[..], &calibrated].concat()).status.success());
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    assert!(read("one.pte") == read("two.pte"));
+}
+
+#[test]
+fn calibration_data_must_fit_the_model() {
+    let folder = folder("calibration");
+    let path = |file: &str| testdata("models/digits_mlp").join(file);
+    let (float, quantized, good) =
+        (path("float.pt2"), path("quantized.pt2"), path("calibration.npz"));
+    let save = |name: &str, key: &str, array: cortado_npz::Array| {
+        let mut archive = cortado_npz::Archive::new();
+        archive.insert(key, array);
+        archive.write(folder.join(name)).unwrap();
+    };
+    let array = |shape: Vec<usize>, fill: f32| {
+        let count = shape.iter().product();
+        cortado_npz::Array::from_values(shape, &vec![fill; count]).unwrap()
+    };
+    save("shape.npz", "input0", array(vec![2, 1, 63], 0.0));
+    save("name.npz", "pixels", array(vec![2, 1, 64], 0.0));
+    save("empty.npz", "input0", array(vec![0, 1, 64], 0.0));
+    save("nan.npz", "input0", array(vec![2, 1, 64], f32::NAN));
+    save("zero.npz", "input0", array(vec![2, 1, 64], 0.0));
+    let given = ["shape.npz", "name.npz", "empty.npz", "nan.npz", "zero.npz"];
+    for (data, words) in [
+        ("shape.npz", "has shape [2, 1, 63]"),
+        ("name.npz", "the arrays are: pixels"),
+        ("empty.npz", "holds no samples"),
+        ("nan.npz", "holds NaN in sample 0, at element 0"),
+        ("nothing.npz", "nothing.npz"),
+    ] {
+        let arguments = ["quantize", text(&float), "--calibration", data, "-o", "int8.pt2"];
+        let error = failure(&folder, &given, 1, &arguments);
+        assert!(error.contains(words), "{error}");
+        let start = ["compile", text(&float), "--calibration", data];
+        let rest = ["--target", "cortex-m4", "-o", "o.pte"];
+        failure(&folder, &given, 1, &[&start[..], &rest].concat());
+    }
+    let arguments = ["quantize", text(&quantized), "--calibration", text(&good), "-o", "o.pt2"];
+    let error = failure(&folder, &given, 1, &arguments);
+    assert!(error.contains("is quantized already"), "{error}");
+    let labels = testdata("models/digits_mlp/labels.npy");
+    let arguments = ["quantize", text(&float), "--calibration", text(&good), "-o", "o.pt2"];
+    let arguments = [&arguments[..], &["--labels", text(&labels)]].concat();
+    let error = failure(&folder, &given, 1, &arguments);
+    assert!(error.contains("360 labels for 100 samples"), "{error}");
+    let arguments = ["quantize", text(&float), "--calibration", "zero.npz", "-o", "int8.pt2"];
+    let output = cortado(&folder, &arguments);
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("warning: dead activation: `input`"), "{said}");
+}
+
+#[test]
 fn samples_must_fit_the_model() {
     let folder = folder("samples");
     let program = testdata("pte-upstream/tiny_linear-m4.pte");

@@ -3,6 +3,7 @@
 mod kernels;
 mod models;
 mod plan;
+mod quantize;
 mod stack;
 pub(crate) mod table;
 
@@ -17,6 +18,8 @@ pub(crate) enum Subject {
     Models(models::Options),
     /// Memory plans of the models beside ExecuTorch's, and the planner's exact search on hard instances
     Plan(plan::Options),
+    /// Float models quantized here and by PT2E, held against what they compute in float
+    Quantize(quantize::Options),
     /// The stack that loading and each operator take on boards; writes the compiler's table of it
     Stack,
 }
@@ -27,6 +30,7 @@ pub(crate) fn run(subject: &Subject) -> Result<(), String> {
         Subject::Kernels(options) => kernels::run(options),
         Subject::Models(options) => models::run(options),
         Subject::Plan(options) => plan::run(options),
+        Subject::Quantize(options) => quantize::run(options),
         Subject::Stack => stack::run(),
     }
 }

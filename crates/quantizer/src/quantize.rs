@@ -32,7 +32,7 @@ const DISTINCT: f64 = 0.9;
 const ATTEMPTS: usize = 4;
 
 /// What the user may choose.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// How ranges of activations are chosen.
     pub ranges: Ranges,
@@ -143,8 +143,16 @@ pub fn quantize(
 ) -> Result<Quantized, QuantizeError> {
     let (graph, composites) = prepared(program)?;
     check(&graph, samples, options)?;
-    let job = Job { program, composites: &composites, samples, options };
-    let plain = job.run(&graph, progress)?;
+    // A model that is nothing but attention or a recurrent layer is quantized all the same.
+    let all = Options { int8_attention: true, int8_recurrence: true, ..options.clone() };
+    let mut job = Job { program, composites: &composites, samples, options };
+    let plain = match job.run(&graph, progress) {
+        Err(QuantizeError::Nothing) if *options != all => {
+            job.options = &all;
+            job.run(&graph, progress)?
+        }
+        outcome => outcome?,
+    };
     if options.equalize {
         let mut equal = graph.clone();
         let pairs = equalize(&mut equal);

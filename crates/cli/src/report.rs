@@ -2,8 +2,8 @@
 
 use crate::arguments::{ReportArguments, parse_cpu};
 use crate::check::{CortadoVerdict, cortado_verdicts};
-use crate::model::is_one_file;
 use crate::failure::Failure;
+use crate::model::is_one_file;
 use crate::model::{self, Model};
 use crate::{profile, retarget, run};
 use cortado_compiler::lift::lift;

@@ -82,25 +82,43 @@ pub fn try_model(model: &Model, target: Target) -> bool {
         Err(CompileError::Internal(what)) => panic!("internal: {what}"),
         Err(_) => return false,
     };
-    let found = outputs(&file, target, &model.inputs);
-    let expected = bounds(model);
-    assert_eq!(found.len(), expected.len(), "another number of outputs");
-    for (output, (found, bounds)) in found.iter().zip(&expected).enumerate() {
-        assert_eq!(found.len(), bounds.len(), "output {output} has another size");
-        for (index, (value, (least, greatest))) in found.iter().zip(bounds).enumerate() {
-            let value = f64::from(*value);
-            let slack = 1e-5 * (least.abs().max(greatest.abs()) + 1e-6);
-            assert!(
-                (least - slack..=greatest + slack).contains(&value),
-                "{target}: output {output}[{index}] is {value}, bounds {least}..{greatest}"
-            );
-        }
+    if let Err(problem) = within(&outputs(&file, target, &model.inputs), &bounds(model)) {
+        panic!("{target}: {problem}");
     }
     true
 }
 
+/// Holds outputs against bounds.
+///
+/// # Errors
+/// The first element that leaves them.
+pub fn within(found: &[Vec<f32>], expected: &[Bounds]) -> Result<(), String> {
+    if found.len() != expected.len() {
+        return Err(format!("{} outputs for {}", found.len(), expected.len()));
+    }
+    for (output, (found, bounds)) in found.iter().zip(expected).enumerate() {
+        if found.len() != bounds.len() {
+            return Err(format!(
+                "output {output} has {} elements for {}",
+                found.len(),
+                bounds.len()
+            ));
+        }
+        for (index, (value, (least, greatest))) in found.iter().zip(bounds).enumerate() {
+            let value = f64::from(*value);
+            let slack = 1e-5 * (least.abs().max(greatest.abs()) + 1e-6);
+            if !(least - slack..=greatest + slack).contains(&value) {
+                return Err(format!(
+                    "output {output}[{index}] is {value}, bounds {least}..{greatest}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The least and the greatest value of every element.
-type Bounds = Vec<(f64, f64)>;
+pub type Bounds = Vec<(f64, f64)>;
 
 /// The bounds of every output, element by element in logical order.
 ///

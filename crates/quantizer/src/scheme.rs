@@ -81,6 +81,9 @@ const SHARED: &[&str] = &[
 /// The reason for sums to stay in float.
 const BESIDE_FLOAT: &str = "it is a sum around a normalization, which computes in float: rounding it to int8 and back would cost more than adding";
 
+/// The reason for what is masked to stay in float.
+const MASKED: &str = "it is masked with infinities, which have no integer";
+
 /// Tensors on one scale.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Group {
@@ -127,6 +130,7 @@ impl Scheme {
             None => role(graph, node),
         });
         let mut work = Work { graph, roles: roles.collect(), producer, users };
+        work.keep_masked_softmax();
         work.keep_sums_beside_float();
         work.fuse_activations();
         let hidden = work.hidden();
@@ -205,6 +209,9 @@ fn role(graph: &Graph, node: &Node) -> Role {
         return Role::Shared;
     }
     if clamp_range(node).is_some() || Elementwise::of(node).is_some() {
+        if node.operands().any(|id| is_infinite(graph, id)) {
+            return float(MASKED);
+        }
         return match Elementwise::of(node).map(|function| function.operands.len()) {
             Some(2) if activations == 1 && table_constant(graph, node).is_none() => {
                 match matches!(name, "add" | "sub" | "rsub" | "mul" | "div" | "minimum" | "maximum")
@@ -241,6 +248,12 @@ fn role(graph: &Graph, node: &Node) -> Role {
     float("there is no int8 kernel for it")
 }
 
+/// Whether a constant, such as a mask, holds numbers that are not finite.
+fn is_infinite(graph: &Graph, id: ValueId) -> bool {
+    let constant = crate::tensor::Tensor::of_constant(graph.value(id));
+    constant.is_some_and(|it| it.data().iter().any(|number| !number.is_finite()))
+}
+
 /// The only number of a function's constant operand.
 fn table_constant(graph: &Graph, node: &Node) -> Option<ValueId> {
     node.operands().find(|id| {
@@ -263,6 +276,19 @@ impl Work<'_> {
 
     fn is_output(&self, id: ValueId) -> bool {
         self.graph.outputs.contains(&id)
+    }
+
+    /// Leaves softmax in float where what it reads has been masked.
+    fn keep_masked_softmax(&mut self) {
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            let is_masked = |id: ValueId| {
+                let producer = self.producer_of(id);
+                producer.is_some_and(|it| self.roles[it] == Role::Float(MASKED.to_owned()))
+            };
+            if self.roles[index] == Role::Softmax && node.operands().any(is_masked) {
+                self.roles[index] = Role::Float(MASKED.to_owned());
+            }
+        }
     }
 
     /// Leaves sums in float where a layer that computes in float reads them, or made one of their operands for them alone.

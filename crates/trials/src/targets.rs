@@ -136,7 +136,11 @@ pub fn run(file: &AlignedBytes, isa: Isa, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
         for (position, bytes) in inputs.iter().enumerate() {
             lent.set_input(&mut method, position, bytes).expect("an input of its own size");
         }
-        lent.execute(&mut method).expect("what is loaded can be executed");
+        let mut last = None;
+        let outcome = lent.execute_observed(&mut method, |step| last = Some(step.operator));
+        if let Err(error) = outcome {
+            panic!("what is loaded can be executed: {isa}: {error:?} behind {last:?}");
+        }
         let output = |position| lent.output(&method, position).expect("an output").to_vec();
         (0..method.output_count()).map(output).collect()
     });

@@ -16,12 +16,12 @@ pub fn exponentials(
     let Some(last) = length.checked_sub(1) else { return Some(()) };
     let input = input.get(..=last.checked_mul(step)?)?;
     let out = out.get_mut(..=last * step)?;
-    let row = input.iter().step_by(step).map(|value| i32::from(*value));
+    let row = input.iter().step_by(step.max(1)).map(|value| i32::from(*value));
     let greatest = row.clone().max()?;
     let mut exponential = Latest::new(scale, greatest);
     let summands = row.clone().map(|value| summand(exponential.of(value)));
     let normalizer = Normalizer::new(summands.fold(0u32, u32::wrapping_add), result);
-    for (out, value) in out.iter_mut().step_by(step).zip(row) {
+    for (out, value) in out.iter_mut().step_by(step.max(1)).zip(row) {
         *out = normalizer.result(exponential.of(value));
     }
     Some(())

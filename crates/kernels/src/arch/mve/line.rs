@@ -9,7 +9,7 @@
 //! ```
 //!
 //! 1. Rows of weights follow each other in memory, so one pointer goes through all of them. Seven vectors of input are kept, and the
-//!    eighth takes the place of the seventh for every second pair of rows: 33 instructions per 256 products.
+//!    eighth takes the place of the seventh for every second pair of rows: 66 instructions per four rows.
 //! 2. Accumulators of `VMLADAVA` are even registers, so pointers take the odd ones. The loop's tail is predicated.
 //! 3. `VQRDMLAH` is the doubling high multiplication that adds minus one for negative numbers: a rounding shift rounds ties up, and so
 //!    they are rounded away from zero. Where the product rounds to zero, minus one is shifted to zero.

@@ -123,6 +123,9 @@ fn main() {
     let without = made.replace(kernel.unwrap(), "").replace("[Kernel; 3]", "[Kernel; 2]");
     std::fs::write(&module, without).unwrap();
     refused(main, "the prepared state is damaged");
+    let (kernel, another) =
+        ("(OperatorKind::QuantizePerTensor,", "(OperatorKind::DequantizePerTensor,");
+    edited(kernel, another, "the prepared state is damaged");
     std::fs::write(&module, made.as_bytes()).unwrap();
     assert!(build(&folder, main).status.success());
 }

@@ -1,10 +1,11 @@
-//! The project's own tools: set-up, tests, demo, interop. `cargo xtask help` lists them.
+//! The project's own tools: set-up, tests, demo, examples, interop. `cargo xtask help` lists them.
 
 #![forbid(unsafe_code)]
 
 mod bench;
 mod c;
 mod demo;
+mod examples;
 mod fixtures;
 mod hardening;
 mod interop;
@@ -67,6 +68,8 @@ enum Verb {
     Miri,
     /// Link the runtime alone for every instruction set and look whether anything in it can panic
     Panics,
+    /// Build the examples, and run those whose boards are emulated
+    Examples,
     /// Count instructions, beside what CMSIS-NN and ExecuTorch need for the same
     #[command(subcommand)]
     Bench(bench::Subject),
@@ -116,6 +119,7 @@ fn main() -> ExitCode {
         Verb::Miri => hardening::miri(),
         Verb::Trials { full } => trials::check(full),
         Verb::Panics => panics::check(),
+        Verb::Examples => examples::run(),
         Verb::Bench(subject) => bench::run(&subject),
         Verb::Size(options) => size::run(&options),
         Verb::CLib(arguments) => c::build_libraries(&arguments),

@@ -2,7 +2,7 @@
 
 use crate::steps::{Tally, cargo};
 use crate::trials::Extent;
-use crate::{c, hardening, models, on_boards, packages, pages, panics, selftest, steps, trials};
+use crate::{c, examples, hardening, models, on_boards, packages, pages, panics, selftest, steps, trials};
 use cortado_host::boards::Tools;
 use std::process::Command;
 
@@ -39,6 +39,7 @@ pub(crate) fn run(full: bool) -> Result<(), String> {
     trials::run(&tools, extent, &mut tally)?;
     models::run_all(&tools, false, &mut tally)?;
     models::run_theirs(&tools, false, &mut tally)?;
+    examples::run_all(&tools, &mut tally)?;
     if full {
         pages::run()?;
         packages::run()?;

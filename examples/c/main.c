@@ -1,8 +1,8 @@
 /*
  * Handwritten digits on a Cortex-M, in C.
  *
- * The model's header knows its sizes, and its types of state and arena cannot be too small. Everything that this program needs is in
- * static memory.
+ * The model was loaded when it was compiled: its header has the tables, and the linker takes just the kernels that it uses. The type of its
+ * arena cannot be too small. Everything that this program needs is in static memory.
  */
 #include <stdio.h>
 
@@ -10,7 +10,6 @@
 #include "digits.h"
 
 static cortado_method method;
-static digits_state state;
 static digits_arena arena;
 
 /* Images of 8 x 8 pixels, from the model's test set: 0 is white, 16 black. */
@@ -25,12 +24,11 @@ static const uint8_t images[][DIGITS_INPUT0_COUNT] = {
      0, 0, 0, 0, 9, 15, 2, 0, 0, 0, 0, 0, 0, 11, 12, 0, 0, 0, 4, 8, 11, 15, 12, 0, 0, 0, 11, 14, 12, 8, 0, 0},
 };
 
-/* Prints what the library says of the method's last failure. */
 static int failed(const char *what, cortado_error error)
 {
-    char text[200];
-    cortado_explain(&method, text, sizeof text);
-    printf("%s: %s: %s\n", what, cortado_error_name(error), text);
+    cortado_failure failure;
+    cortado_last_failure(&method, &failure);
+    printf("%s: %s, %u needed, %u given\n", what, cortado_error_name(error), (unsigned)failure.needed, (unsigned)failure.given);
     return 1;
 }
 
@@ -46,12 +44,11 @@ static void draw(const uint8_t *image)
 
 int main(void)
 {
-    cortado_error error = digits_load(&method, &state, &arena);
+    cortado_error error = digits_link(&method, &arena);
     if (error != CORTADO_OK) {
-        return failed("the program was refused", error);
+        return failed("the program is not what it was", error);
     }
-    printf("%s kernels, %u bytes of arena, %u of state\n", cortado_isa(), (unsigned)DIGITS_ARENA_BYTES,
-           (unsigned)DIGITS_STATE_BYTES);
+    printf("%s kernels, %u bytes of arena\n", cortado_isa(), (unsigned)DIGITS_ARENA_BYTES);
 
     for (size_t n = 0; n < sizeof images / sizeof images[0]; n++) {
         /* Filled in place: the input lies in the arena. */

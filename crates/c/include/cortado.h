@@ -140,6 +140,15 @@ enum {
     /* The memory plan is wrong: something is read that is not there any more, or not yet. Instruction, input or output; argument. */
     CORTADO_ERROR_MEMORY_PLAN = 42,
 
+    /* Programs that are linked. */
+
+    /* The program was prepared for another version of the library: compile the model again. Parameter. */
+    CORTADO_ERROR_VERSION = 48,
+    /* The program was compiled for kernels of another instruction set than this library's. Parameter. */
+    CORTADO_ERROR_ISA = 49,
+    /* The program's tables are not what `cortado compile` wrote, or its constants are another program's. Parameter. */
+    CORTADO_ERROR_PREPARED = 50,
+
     /* Inputs, outputs and executions. */
 
     /* There is no input or output of this position. Input or output. */
@@ -266,6 +275,45 @@ enum {
  */
 cortado_error cortado_load(cortado_method *method, const void *program, size_t program_bytes, cortado_policy policy, void *state,
                            size_t state_bytes, const cortado_memory *banks, size_t bank_count);
+
+/*
+ * A program that was loaded when it was compiled. `cortado compile --c-header` writes it; with it, firmware has just the kernels that the program
+ * uses, nothing that reads files, and the method's state in flash.
+ */
+#define CORTADO_STATE_VERSION 1
+
+/* A kernel in a program's table; its function is one of the library's, of which only the library knows the type. */
+typedef struct cortado_kernel {
+    uint8_t kind;
+    uint8_t state_words;
+    uint16_t forms;
+    void (*execute)(void);
+} cortado_kernel;
+
+typedef struct cortado_linked {
+    /* CORTADO_STATE_VERSION when it was compiled. */
+    uint32_t state_version;
+    /* The kernels that it was compiled for: 0 scalar, 1 DSP, 2 Helium. */
+    uint32_t isa;
+    /* A digest of constants and state, low word first: cortado_link reads all of them once, so that no table goes with another program. */
+    uint32_t digest[2];
+    /* The program's constants, aligned to CORTADO_ALIGNMENT. */
+    const void *constants;
+    size_t constants_bytes;
+    /* What loading prepares. */
+    const uint32_t *state;
+    size_t state_words;
+    const cortado_kernel *kernels;
+    size_t kernel_count;
+} cortado_linked;
+
+/*
+ * Makes a method of a linked program; `banks` is as for cortado_load. The tables must stay as long as the method is used, usually in flash,
+ * and be what `cortado compile` wrote: sizes, numbers, versions and the digest are checked, the kernels' functions cannot be.
+ *
+ * What integers stand for is in the program's header only; cortado_input_info does not say it of a linked program.
+ */
+cortado_error cortado_link(cortado_method *method, const cortado_linked *program, const cortado_memory *banks, size_t bank_count);
 
 /* The last call of this method that failed, since it was loaded or refused; `failure->error` is CORTADO_OK when none has. */
 cortado_error cortado_last_failure(cortado_method *method, cortado_failure *failure);

@@ -69,6 +69,12 @@ errors! {
     Rule = 41, c"CORTADO_ERROR_RULE";
     /// [`OperatorProblem::Overwritten`], [`OperatorProblem::NeverWritten`] and [`OperatorProblem::Shared`].
     MemoryPlan = 42, c"CORTADO_ERROR_MEMORY_PLAN";
+    /// A linked program was prepared for another version of the runtime.
+    Version = 48, c"CORTADO_ERROR_VERSION";
+    /// A linked program was compiled for other kernels.
+    Isa = 49, c"CORTADO_ERROR_ISA";
+    /// The tables of a linked program are damaged.
+    Prepared = 50, c"CORTADO_ERROR_PREPARED";
     /// [`TensorError::Index`].
     Index = 64, c"CORTADO_ERROR_INDEX";
     /// [`TensorError::Length`].
@@ -278,6 +284,9 @@ impl fmt::Display for Failure {
                     Code::Misaligned => "is not aligned for what it points to",
                     Code::Size => "is a length that no memory has",
                     Code::Overlap => "is memory that is in use for something else",
+                    Code::Version => "was prepared for another version of the library",
+                    Code::Isa => "was compiled for kernels of another instruction set",
+                    Code::Prepared => "is not what the compiler wrote",
                     Code::Value => "is none of the numbers that the function takes",
                     _ => "is wrong",
                 })

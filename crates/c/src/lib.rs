@@ -9,15 +9,14 @@
 //!
 //! # Panics
 //!
-//! There is nothing to unwind on a device, so the archive for one has a panic handler that calls C's `abort`. No file and no call reaches
-//! it. Checks that lead there are in the code all the same, where the compiler cannot see what the loader has checked: divisions by
-//! strides, and lengths of slices, in the kernels and the operators' rules. `cargo xtask c` looks at a linked firmware and finds that there
-//! are none anywhere else.
+//! There is nothing to unwind on a device, so the archive for one has a panic handler that calls C's `abort`. Nothing leads there:
+//! `cargo xtask c` looks at linked firmware and finds no caller.
 
 #![cfg_attr(target_os = "none", no_std)]
 
 pub mod error;
 pub mod handle;
+pub mod linked;
 pub mod memory;
 pub mod method;
 pub mod tensor;

@@ -100,20 +100,12 @@ pub unsafe extern "C" fn cortado_load(
         check_pointer(program, 1)?;
         let program = Piece::new(program, program_bytes, 1)?;
         let state = Piece::new(state, state_bytes, 4)?;
-        // SAFETY: the caller promises as many items as it says.
-        let banks = unsafe { list::<RawMemory, MAX_REGIONS>(banks, bank_count, 6)? };
         program.check_apart([handle.range()].into_iter())?;
         state.check_apart([handle.range(), program.range()].into_iter())?;
-        let mut slices: [&'static mut [u8]; MAX_REGIONS] = Default::default();
-        for (index, (slice, bank)) in slices.iter_mut().zip(banks).enumerate() {
-            let others = [handle.range(), program.range(), state.range()].into_iter();
-            let others = others.chain(banks.iter().take(index).filter_map(range));
-            let piece = Piece::new(bank.data, bank.bytes, 6)?;
-            piece.check_apart(others)?;
-            // SAFETY: the caller promises the memory to the method for as long as that is used; it is none of the other pieces.
-            *slice = unsafe { piece.as_mut_slice() };
-        }
-        // SAFETY: as above.
+        let used = [handle.range(), program.range(), state.range()];
+        // SAFETY: the caller promises the list and the banks.
+        let slices = unsafe { take_banks(banks, bank_count, 6, &used)? };
+        // SAFETY: the caller promises the memory to the method for as long as that is used; it is none of the other pieces.
         let state = unsafe { state.as_words()? };
         // SAFETY: as above, and the program is written by nobody.
         let file: &'static [u8] = unsafe { program.as_slice() };
@@ -122,6 +114,32 @@ pub unsafe extern "C" fn cortado_load(
         Ok(Loaded { method, file })
     };
     code(handle.fill(load))
+}
+
+/// The banks in a list of C's, which is this parameter of a function; they are apart from each other and from what is `used`.
+///
+/// # Errors
+/// A bank that is null, that no memory has, or that overlaps another piece.
+///
+/// # Safety
+/// The list has as many items, and the memory that they name exists and is used for nothing else for as long as it is used here.
+pub(crate) unsafe fn take_banks(
+    banks: *const RawMemory,
+    count: usize,
+    parameter: u8,
+    used: &[Range<usize>],
+) -> Result<[&'static mut [u8]; MAX_REGIONS], Failure> {
+    // SAFETY: the caller promises as many items as it says.
+    let banks = unsafe { list::<RawMemory, MAX_REGIONS>(banks, count, parameter)? };
+    let mut slices: [&'static mut [u8]; MAX_REGIONS] = Default::default();
+    for (index, (slice, bank)) in slices.iter_mut().zip(banks).enumerate() {
+        let before = banks.iter().take(index).filter_map(range);
+        let piece = Piece::new(bank.data, bank.bytes, parameter)?;
+        piece.check_apart(used.iter().cloned().chain(before))?;
+        // SAFETY: the caller promises the memory, and it is none of the other pieces.
+        *slice = unsafe { piece.as_mut_slice() };
+    }
+    Ok(slices)
 }
 
 /// The addresses of memory that was looked at before; `None` for memory that is not there.
@@ -196,7 +214,7 @@ pub unsafe extern "C" fn cortado_execute_with(
     code(handle.with(execute))
 }
 
-fn range_of(bytes: &[u8]) -> Range<usize> {
+pub(crate) fn range_of(bytes: &[u8]) -> Range<usize> {
     let start = bytes.as_ptr().addr();
     start..start + bytes.len()
 }

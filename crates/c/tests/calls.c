@@ -146,6 +146,99 @@ static void right_answers(void)
     release(arena);
 }
 
+/* Programs that were loaded when they were compiled: the same answers, without state. */
+static void linked_programs(void)
+{
+    digits_arena *arena = take(sizeof *arena);
+    banks_fast *fast = take(sizeof *fast);
+    banks_slow *slow = take(sizeof *slow);
+    lent_arena *rest = take(sizeof *rest);
+    static lent_input0_memory in;
+    static lent_output0_memory out;
+    cortado_tensor_info info;
+    const void *output;
+    for (size_t n = 0; n < SAMPLES; n++) {
+        CHECK_ERROR(digits_link(&method, arena), CORTADO_OK);
+        CHECK_ERROR(cortado_set_input(&method, 0, inputs[n], sizeof inputs[n]), CORTADO_OK);
+        CHECK_ERROR(cortado_execute(&method), CORTADO_OK);
+        CHECK_ERROR(cortado_output(&method, 0, &output, NULL), CORTADO_OK);
+        CHECK(memcmp(output, outputs[n], DIGITS_OUTPUT0_BYTES) == 0);
+
+        CHECK_ERROR(banks_link(&method, fast, slow), CORTADO_OK);
+        CHECK_ERROR(cortado_set_input(&method, 0, inputs[n], sizeof inputs[n]), CORTADO_OK);
+        CHECK_ERROR(cortado_execute(&method), CORTADO_OK);
+        CHECK_ERROR(cortado_output(&method, 0, &output, NULL), CORTADO_OK);
+        CHECK(memcmp(output, outputs[n], BANKS_OUTPUT0_BYTES) == 0);
+
+        CHECK_ERROR(lent_link(&method, rest), CORTADO_OK);
+        memcpy(&in, inputs[n], sizeof inputs[n]);
+        cortado_bytes read = {&in, LENT_INPUT0_BYTES};
+        cortado_memory written = {&out, LENT_OUTPUT0_BYTES};
+        CHECK_ERROR(cortado_execute_with(&method, &read, 1, &written, 1), CORTADO_OK);
+        CHECK(memcmp(&out, outputs[n], LENT_OUTPUT0_BYTES) == 0);
+        written.data = (void *)(uintptr_t)lent_linked.constants;
+        CHECK_ERROR(cortado_execute_with(&method, &read, 1, &written, 1), CORTADO_ERROR_OVERLAP);
+    }
+    CHECK_ERROR(digits_link(&method, arena), CORTADO_OK);
+    CHECK_ERROR(cortado_input_info(&method, 0, &info), CORTADO_OK);
+    CHECK(info.dtype == DIGITS_INPUT0_DTYPE && info.rank == DIGITS_INPUT0_RANK && info.bytes == DIGITS_INPUT0_BYTES);
+
+    cortado_memory bank = {arena, DIGITS_ARENA_BYTES};
+    CHECK_ERROR(cortado_link(NULL, &digits_linked, &bank, 1), CORTADO_ERROR_NULL);
+    CHECK_TOLD(cortado_link(&method, NULL, &bank, 1), CORTADO_ERROR_NULL, CORTADO_PLACE_PARAMETER, 1);
+    CHECK_TOLD(cortado_link(&method, &digits_linked, NULL, 1), CORTADO_ERROR_NULL, CORTADO_PLACE_PARAMETER, 2);
+    CHECK_TOLD(cortado_link(&method, &digits_linked, &bank, 0), CORTADO_ERROR_ARENA_TOO_SMALL, CORTADO_PLACE_BANK, 0);
+    bank.bytes--;
+    CHECK_TOLD(cortado_link(&method, &digits_linked, &bank, 1), CORTADO_ERROR_ARENA_TOO_SMALL, CORTADO_PLACE_BANK, 0);
+    bank.bytes = sizeof method;
+    bank.data = &method;
+    CHECK_TOLD(cortado_link(&method, &digits_linked, &bank, 1), CORTADO_ERROR_OVERLAP, CORTADO_PLACE_PARAMETER, 2);
+    bank.data = arena;
+    bank.bytes = DIGITS_ARENA_BYTES;
+
+    /* Tables that are another version's, other kernels', another program's, or damaged. */
+    cortado_linked changed = digits_linked;
+    changed.state_version++;
+    CHECK_TOLD(cortado_link(&method, &changed, &bank, 1), CORTADO_ERROR_VERSION, CORTADO_PLACE_PARAMETER, 1);
+    CHECK_ERROR(cortado_execute(&method), CORTADO_ERROR_NOT_LOADED);
+    CHECK_TOLD(cortado_link(&method, &foreign_linked, &bank, 1), CORTADO_ERROR_ISA, CORTADO_PLACE_PARAMETER, 1);
+    changed = digits_linked;
+    changed.constants = int8_linked.constants;
+    changed.constants_bytes = int8_linked.constants_bytes;
+    CHECK_TOLD(cortado_link(&method, &changed, &bank, 1), CORTADO_ERROR_PREPARED, CORTADO_PLACE_PARAMETER, 1);
+    changed = digits_linked;
+    changed.constants = (const uint8_t *)changed.constants + 4;
+    CHECK_TOLD(cortado_link(&method, &changed, &bank, 1), CORTADO_ERROR_PROGRAM_MISALIGNED, CORTADO_PLACE_NONE, 0);
+    changed = digits_linked;
+    changed.state = NULL;
+    CHECK_TOLD(cortado_link(&method, &changed, &bank, 1), CORTADO_ERROR_NULL, CORTADO_PLACE_PARAMETER, 1);
+    for (size_t words = 0; words < digits_linked.state_words; words++) {
+        changed = digits_linked;
+        changed.state_words = words;
+        CHECK_ERROR(cortado_link(&method, &changed, &bank, 1), CORTADO_ERROR_PREPARED);
+    }
+    changed = digits_linked;
+    changed.kernel_count--;
+    CHECK_ERROR(cortado_link(&method, &changed, &bank, 1), CORTADO_ERROR_PREPARED);
+    cortado_kernel kernels[8];
+    memcpy(kernels, digits_linked.kernels, digits_linked.kernel_count * sizeof kernels[0]);
+    changed = digits_linked;
+    changed.kernels = kernels;
+    CHECK_ERROR(cortado_link(&method, &changed, &bank, 1), CORTADO_OK);
+    kernels[0].state_words++;
+    CHECK_ERROR(cortado_link(&method, &changed, &bank, 1), CORTADO_ERROR_PREPARED);
+    kernels[0].state_words--;
+    kernels[0].kind = 255;
+    CHECK_ERROR(cortado_link(&method, &changed, &bank, 1), CORTADO_ERROR_PREPARED);
+    kernels[0].kind = digits_linked.kernels[0].kind;
+    kernels[0].execute = NULL;
+    CHECK_ERROR(cortado_link(&method, &changed, &bank, 1), CORTADO_ERROR_PREPARED);
+    release(arena);
+    release(fast);
+    release(slow);
+    release(rest);
+}
+
 static void infos(void)
 {
     static digits_state state;
@@ -478,6 +571,7 @@ int main(void)
     names_and_versions();
     requirements();
     right_answers();
+    linked_programs();
     infos();
     integers_at_the_border();
     lent_memory();

@@ -2,10 +2,11 @@
 
 use cortado_c::error::{Code, FailureReport, Place};
 use cortado_c::handle::{METHOD_BYTES, RawMethod};
+use cortado_c::linked::{RawKernel, RawLinked};
 use cortado_c::memory::{RawBytes, RawMemory};
 use cortado_c::method::Needs;
 use cortado_c::tensor::{RANK_MAX, RawTensorInfo};
-use cortado_runtime::{ALIGNMENT, DType, LayoutPolicy, MAX_REGIONS};
+use cortado_runtime::{ALIGNMENT, DType, LayoutPolicy, MAX_REGIONS, STATE_VERSION};
 use std::collections::BTreeSet;
 use std::mem::{align_of, offset_of, size_of};
 use std::path::{Path, PathBuf};
@@ -42,6 +43,10 @@ fn facts() -> Vec<Fact> {
         RawBytes = "cortado_bytes" { data, bytes }
         Needs = "cortado_needs" { state_bytes, arena_bytes, bank_count, bank_bytes }
         FailureReport = "cortado_failure" { error, place, index, argument, needed, given }
+        RawKernel = "cortado_kernel" { kind, state_words, forms, execute }
+        RawLinked = "cortado_linked" {
+            state_version, isa, digest, constants, constants_bytes, state, state_words, kernels, kernel_count
+        }
         RawTensorInfo = "cortado_tensor_info" {
             dtype, rank, dims, dim_order, bytes, is_lent, is_quantized, reserved, scale, zero_point
         }
@@ -57,6 +62,7 @@ fn facts() -> Vec<Fact> {
     number("CORTADO_METHOD_BYTES", METHOD_BYTES as i64);
     number("CORTADO_ALIGNMENT", ALIGNMENT as i64);
     number("CORTADO_BANKS_MAX", MAX_REGIONS as i64);
+    number("CORTADO_STATE_VERSION", i64::from(STATE_VERSION));
     number("CORTADO_RANK_MAX", RANK_MAX as i64);
     let version =
         "(CORTADO_VERSION_MAJOR << 16 | CORTADO_VERSION_MINOR << 8 | CORTADO_VERSION_PATCH)";
@@ -196,6 +202,7 @@ fn rust_type(c: &str) -> String {
         "cortado_bytes" => "RawBytes",
         "cortado_needs" => "Needs",
         "cortado_failure" => "FailureReport",
+        "cortado_linked" => "RawLinked",
         "cortado_tensor_info" => "RawTensorInfo",
         other => panic!("the header has the type `{other}`, which this test does not know"),
     };
@@ -227,7 +234,7 @@ fn functions_of_the_crate() -> BTreeSet<String> {
 fn functions_have_the_same_signatures() {
     let (header, here) = (functions_of_the_header(), functions_of_the_crate());
     assert_eq!(header, here);
-    assert_eq!(header.len(), 16);
+    assert_eq!(header.len(), 17);
 }
 
 #[test]

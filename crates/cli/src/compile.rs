@@ -98,7 +98,7 @@ fn beside(
     if arguments.c_header {
         files.push(Beside {
             path: output.with_extension("h"),
-            content: c_header(report, &name).into_bytes(),
+            content: c_header(compiled, report, &name).into_bytes(),
             what: "header",
             is_ours: |there| there.starts_with(c_header::FIRST_WORDS.as_bytes()),
             help: "give --output another name, or leave the header out: without --c-header",

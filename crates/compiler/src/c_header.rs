@@ -1,17 +1,22 @@
 //! The C header beside a compiled program: what [`mod@crate::module`] says in Rust, for `cortado.h`.
 
+use crate::Compiled;
+use crate::link::Linked;
 use crate::module::{Bank, banks, capitalized, identifier};
 use crate::report::{Report, TensorReport};
+use cortado_contract::for_each_operator;
+use cortado_contract::ops::OperatorKind;
+use cortado_runtime::{STATE_VERSION, bytes_of, digest};
 use std::fmt::{self, Write};
 
 /// What the first line of each header starts with.
 pub const FIRST_WORDS: &str = "/* Made by `cortado compile`";
 
 /// The header for a program that lies beside it under the name `pte_file`. Its own name is that with the ending `.h`.
-pub fn c_header(report: &Report, pte_file: &str) -> String {
+pub fn c_header(compiled: &Compiled, report: &Report, pte_file: &str) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write(&mut text, report, pte_file);
+    let _ = write(&mut text, compiled, report, pte_file);
     text
 }
 
@@ -23,7 +28,7 @@ fn prefix(pte_file: &str) -> String {
     if name.starts_with("cortado") { format!("model_{name}") } else { name }
 }
 
-fn write(out: &mut String, report: &Report, pte_file: &str) -> fmt::Result {
+fn write(out: &mut String, compiled: &Compiled, report: &Report, pte_file: &str) -> fmt::Result {
     let Report { cpu, isa, pte_bytes, state_bytes, memory, stack, .. } = report;
     let banks = banks(&memory.banks);
     let (name, file) = (prefix(pte_file), comment(pte_file));
@@ -40,9 +45,8 @@ fn write(out: &mut String, report: &Report, pte_file: &str) -> fmt::Result {
          \x20*     #include \"{header}.h\"\n\
          \x20*\n\
          \x20*     static cortado_method method;\n\
-         \x20*     static {name}_state state;\n\
          \x20*     {}\n\
-         \x20*     cortado_error error = {name}_load(&method, &state{passed});\n\
+         \x20*     cortado_error error = {name}_link(&method{passed});\n\
          \x20*/\n\
          #ifndef {upper}_H\n\
          #define {upper}_H\n\
@@ -59,7 +63,9 @@ fn write(out: &mut String, report: &Report, pte_file: &str) -> fmt::Result {
          #define {upper}_CPU \"{cpu}\"\n\
          #define {upper}_ISA \"{isa}\"\n\
          \n\
-         /* The program, to be read in place. */\n\
+         /* The program as it is once it has been loaded, for {name}_link. */\n\
+         extern const cortado_linked {name}_linked;\n\
+         /* The program's file, to be read in place, for {name}_load. */\n\
          #define {upper}_PROGRAM_BYTES {pte_bytes}\n\
          extern const uint8_t {name}_program[{upper}_PROGRAM_BYTES];",
         declared.join(" "),
@@ -81,8 +87,8 @@ fn write(out: &mut String, report: &Report, pte_file: &str) -> fmt::Result {
     }
     writeln!(
         out,
-        "\n/* Bytes of the method's state: its prepared operators. */\n#define {upper}_STATE_BYTES {state_bytes}\n\
-         /* The method's state. */\n\
+        "\n/* Bytes of the method's state, for {name}_load only: what loading prepares. */\n#define {upper}_STATE_BYTES {state_bytes}\n\
+         /* The method's state, for {name}_load only. */\n\
          typedef struct {name}_state {{\n    uint32_t words[{}];\n}} {name}_state;",
         (state_bytes / 4).max(1)
     )?;
@@ -113,7 +119,12 @@ fn write(out: &mut String, report: &Report, pte_file: &str) -> fmt::Result {
         .collect();
     writeln!(
         out,
-        "\n/* Loads the program; see cortado_load. The types of state and arena are its own, so that none too small can be given. */\n\
+        "\n/* Makes a method of the program, which was loaded when it was compiled: only the kernels that it uses are linked. See cortado_link.\n   \
+         The type of the arena is the program's own, so that none too small can be given. */\n\
+         static inline cortado_error {name}_link(cortado_method *method{parameters})\n{{\n    \
+         const cortado_memory banks[] = {{{given}}};\n    \
+         return cortado_link(method, &{name}_linked, banks, sizeof banks / sizeof banks[0]);\n}}\n\
+         \n/* Loads the program from its file, with all checks, and with every kernel of the library. See cortado_load. */\n\
          static inline cortado_error {name}_load(cortado_method *method, {name}_state *state{parameters})\n{{\n    \
          const cortado_memory banks[] = {{{given}}};\n    \
          return cortado_load(method, {name}_program, {upper}_PROGRAM_BYTES, CORTADO_REFUSE, state, {upper}_STATE_BYTES, banks,\n        \
@@ -124,17 +135,20 @@ fn write(out: &mut String, report: &Report, pte_file: &str) -> fmt::Result {
          #endif",
         given = given.join(", "),
     )?;
-    write_program(out, &name, &upper, pte_file, *pte_bytes)
+    write_program(out, &name, &upper, pte_file, compiled)
 }
 
-/// The program's bytes, in the one source file that asks for them.
+/// The program's bytes and tables, in the one source file that asks for them.
 fn write_program(
     out: &mut String,
     name: &str,
     upper: &str,
     pte_file: &str,
-    pte_bytes: usize,
+    compiled: &Compiled,
 ) -> fmt::Result {
+    let Linked { operators, state, constants_start, .. } = &compiled.linked;
+    let pte_bytes = compiled.pte.len();
+    let constants_bytes = pte_bytes - constants_start;
     writeln!(
         out,
         "\n\
@@ -142,32 +156,94 @@ fn write_program(
          #ifndef __GNUC__\n\
          #error \"{upper}_PROGRAM_HERE needs GCC or Clang: define {name}_program in another way, aligned to CORTADO_ALIGNMENT\"\n\
          #endif\n\
+         CORTADO_STATIC_ASSERT(CORTADO_STATE_VERSION == {STATE_VERSION}, \"made by another version of cortado: compile the model again\");\n\
+         \n\
          /* Where the program is: relative to the current directory, or to one of the -I options. */\n\
          #ifndef {upper}_PROGRAM_FILE\n\
          #define {upper}_PROGRAM_FILE \"{}\"\n\
          #endif\n\
+         \n\
+         /* The file from a byte on, under a name; a file of another size is found out. */\n\
          #ifdef __clang__\n\
-         #define {upper}_PROGRAM_CHECK \"\"\n\
+         #define {upper}_CHECK(name, bytes) \"\"\n\
          #else\n\
-         #define {upper}_PROGRAM_CHECK \\\n    \
-         \".if . - {name}_program - {pte_bytes}\\n\" \\\n    \
+         #define {upper}_CHECK(name, bytes) \\\n    \
+         \".if . - \" name \" - \" bytes \"\\n\" \\\n    \
          \".error \\\"the header was made for another program than the one that it found\\\"\\n\" \\\n    \
          \".endif\\n\"\n\
          #endif\n\
-         __asm__(\n    \
-         \".pushsection .rodata.{name}_program, \\\"a\\\", %progbits\\n\"\n    \
-         \".balign 16\\n\"\n    \
-         \".global {name}_program\\n\"\n    \
-         \".type {name}_program, %object\\n\"\n    \
-         \"{name}_program:\\n\"\n    \
-         \".incbin \\\"\" {upper}_PROGRAM_FILE \"\\\"\\n\"\n    \
-         {upper}_PROGRAM_CHECK\n    \
-         \".size {name}_program, . - {name}_program\\n\"\n    \
-         \".popsection\\n\");\n\
+         #define {upper}_INCLUDE(name, start, bytes) \\\n    \
+         \".pushsection .rodata.\" name \", \\\"a\\\", %progbits\\n\" \\\n    \
+         \".balign 16\\n\" \\\n    \
+         \".global \" name \"\\n\" \\\n    \
+         \".type \" name \", %object\\n\" \\\n    \
+         name \":\\n\" \\\n    \
+         \".incbin \\\"\" {upper}_PROGRAM_FILE \"\\\", \" start \"\\n\" \\\n    \
+         {upper}_CHECK(name, bytes) \\\n    \
+         \".size \" name \", . - \" name \"\\n\" \\\n    \
+         \".popsection\\n\"\n\
+         __asm__({upper}_INCLUDE(\"{name}_program\", \"0\", \"{pte_bytes}\"));\n\
+         __asm__({upper}_INCLUDE(\"{name}_constants\", \"{constants_start}\", \"{constants_bytes}\"));\n\
+         \n\
+         #ifdef __cplusplus\n\
+         extern \"C\" {{\n\
+         #endif\n\
+         extern const uint8_t {name}_constants[];\n{}\
+         \n\
+         static const cortado_kernel {name}_kernels[] = {{\n{}}};\n\
+         \n\
+         static const uint32_t {name}_prepared[{}] = {{",
+        assembler_text(pte_file),
+        operators
+            .iter()
+            .map(|kind| format!("extern void {}(void);\n", symbol(*kind)))
+            .collect::<String>(),
+        match operators.is_empty() {
+            true => "    {0, 0, 0, 0},\n".to_owned(),
+            false => operators.iter().map(|kind| kernel_row(*kind)).collect(),
+        },
+        state.len(),
+    )?;
+    for words in state.chunks(8) {
+        let words: Vec<String> = words.iter().map(|word| format!("{word:#010x},")).collect();
+        writeln!(out, "    {}", words.join(" "))?;
+    }
+    let constants = compiled.pte.get(*constants_start..).unwrap_or(&[]);
+    let digest = digest(constants).rotate_left(1) ^ digest(bytes_of(state));
+    writeln!(
+        out,
+        "}};\n\
+         \n\
+         const cortado_linked {name}_linked = {{\n    \
+         {STATE_VERSION},\n    {},\n    {{{:#010x}, {:#010x}}},\n    {name}_constants,\n    {constants_bytes},\n    {name}_prepared,\n    {},\n    \
+         {name}_kernels,\n    {},\n}};\n\
+         #ifdef __cplusplus\n}}\n#endif\n\
          #endif",
-        assembler_text(pte_file)
+        compiled.target.isa() as u32,
+        digest as u32,
+        (digest >> 32) as u32,
+        state.len(),
+        operators.len(),
     )
 }
+
+/// A row of the table of kernels, for every form of the operator.
+fn kernel_row(kind: OperatorKind) -> String {
+    let words = cortado_kernels::state_words(kind);
+    format!("    {{{}, {words}, 0xffff, {}}},\n", kind as u8, symbol(kind))
+}
+
+macro_rules! declare_symbols {
+    ($($variant:ident = $module:ident,)*) => {
+        /// The function of an operator's kernel in the library for C.
+        fn symbol(kind: OperatorKind) -> &'static str {
+            match kind {
+                $(OperatorKind::$variant => concat!("cortado_kernel_", stringify!($module)),)*
+            }
+        }
+    };
+}
+for_each_operator!(declare_symbols);
 
 /// A bank's name as a parameter: C's keywords are not Rust's.
 fn parameter(bank: &Bank, count: usize) -> String {

@@ -60,8 +60,10 @@ pub struct Fault;
 
 /// An operator's kernel for one instruction set, as prepared state is executed by it.
 ///
-/// Only the kernels whose `Kernel` is in a table that a firmware uses are linked into it.
+/// Only the kernels whose `Kernel` is in a table that a firmware uses are linked into it. The layout is that of C: firmware in C has
+/// such tables, which `cortado-c` reads.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct Kernel {
     kind: OperatorKind,
     state_words: u8,

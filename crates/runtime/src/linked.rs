@@ -1,8 +1,9 @@
 //! Programs that are loaded when the firmware is built: prepared by the compiler, linked with just the kernels that they use.
 
+use crate::error::LoadError;
 use crate::head::{self, Head};
 use crate::method::Method;
-use crate::program::{Banks, Requirements};
+use crate::program::{Banks, Requirements, fit_banks};
 use cortado_kernels::Kernel;
 
 /// A program that was loaded ahead of time: its constants, its prepared state, and the kernels that it uses.
@@ -31,22 +32,35 @@ impl Linked {
         state: &'static [u32],
         kernels: &'static [Kernel],
     ) -> Linked {
-        assert!(Head(state).is_sound(), "the prepared state is damaged: compile the model again");
-        let mut at = state[2] as usize;
-        while at < state.len() {
-            let kernel = (state[at] & 0xff) as usize;
-            assert!(
-                kernel < kernels.len(),
-                "the prepared state is damaged: compile the model again"
-            );
-            let words = state.split_at(at).1.split_at(kernels[kernel].state_words()).0;
-            assert!(
-                kernels[kernel].runs(words),
-                "a kernel does not run what was prepared for it: compile the model again"
-            );
-            at += words.len();
+        if let Some(problem) = problem(state, kernels) {
+            panic!("{}", problem);
         }
         Linked { constants, state, kernels }
+    }
+
+    /// As [`Self::new`], for tables that are not known to be sound; `None` where that would panic.
+    pub const fn checked(
+        constants: &'static [u8],
+        state: &'static [u32],
+        kernels: &'static [Kernel],
+    ) -> Option<Linked> {
+        match problem(state, kernels) {
+            None => Some(Linked { constants, state, kernels }),
+            Some(_) => None,
+        }
+    }
+
+    /// As [`Self::method`], for banks that are not known to be large enough and aligned.
+    ///
+    /// # Errors
+    /// [`LoadError::ArenaTooSmall`] and [`LoadError::ArenaMisaligned`].
+    pub fn method_with<'m, const BANKS: usize>(
+        &self,
+        banks: impl Into<Banks<'m, BANKS>>,
+    ) -> Result<Method<'m, BANKS>, LoadError> {
+        let mut banks = banks.into();
+        fit_banks(&head::bank_sizes(Head(self.state)), &mut banks.0)?;
+        Ok(self.method(banks))
     }
 
     /// The method, ready for its inputs. Nothing is computed or written for that.
@@ -70,6 +84,30 @@ impl Linked {
     pub const fn state(&self) -> &'static [u32] {
         self.state
     }
+}
+
+/// What is wrong with prepared state and the kernels that are to run it.
+const fn problem(state: &[u32], kernels: &[Kernel]) -> Option<&'static str> {
+    const DAMAGED: Option<&str> = Some("the prepared state is damaged: compile the model again");
+    if state.len() < 3 || !Head(state).is_sound() {
+        return DAMAGED;
+    }
+    let mut rest = state.split_at(state[2] as usize).1;
+    while let Some(first) = rest.first() {
+        let kernel = (*first & 0xff) as usize;
+        if kernel >= kernels.len() || kernels[kernel].state_words() > rest.len() {
+            return DAMAGED;
+        }
+        let (words, behind) = rest.split_at(kernels[kernel].state_words());
+        if words.is_empty() {
+            return DAMAGED;
+        }
+        if !kernels[kernel].runs(words) {
+            return Some("a kernel does not run what was prepared for it: compile the model again");
+        }
+        rest = behind;
+    }
+    None
 }
 
 /// A digest of a program's bytes, by which a module knows its program.

@@ -302,7 +302,7 @@ fn room_for_notes<'b>(banks: &'b mut [&mut [u8]]) -> &'b mut [[u32; 2]] {
 }
 
 /// Cuts each bank to what the program needs.
-fn fit_banks(sizes: &BankSizes, banks: &mut [&mut [u8]]) -> Result<(), LoadError> {
+pub(crate) fn fit_banks(sizes: &BankSizes, banks: &mut [&mut [u8]]) -> Result<(), LoadError> {
     for (index, needed) in sizes.as_slice().iter().enumerate() {
         let (bank, needed) = (index as u8, *needed);
         let Some(slice) = banks.get_mut(index) else {

@@ -21,7 +21,7 @@ use super::taps::{Axis, Taps};
 use crate::memory::Memory;
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
-use crate::tile::{Quads, finish};
+use crate::tile::{Quads, dot, finish};
 use core::ops::Range;
 use cortado_contract::ops::QuantizedConv2d;
 use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape, Plane};
@@ -193,7 +193,7 @@ impl Image<'_> {
                     for_each_run(self.shape, batch, group, &row, &column, |start, tap, length| {
                         let run = self.input.get(start..)?.get(..length)?;
                         let weights = weights.get(tap..)?.get(..length)?;
-                        sum = sum.wrapping_add(M::dot(run, offset, weights));
+                        sum = sum.wrapping_add(dot::<M>(run, offset, weights));
                         Some(())
                     })?;
                     let factor = self.params.rescale.factor(channel);

@@ -131,6 +131,7 @@ impl Image<'_> {
     }
 
     /// The image in its frame, if it has one and is small enough.
+    #[inline(never)]
     fn framed(&self, are_short: bool) -> Option<Framed<'_>> {
         let ConvShape { input, output, kernel, stride, padding, dilation, in_channels, .. } =
             *self.shape;
@@ -168,6 +169,7 @@ impl Image<'_> {
     }
 
     /// Computes `count` windows from a position on, all with the same taps.
+    #[inline(never)]
     fn rectangle<M: Micro>(
         &self,
         (row, column): (usize, usize),

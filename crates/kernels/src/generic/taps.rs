@@ -27,8 +27,7 @@ pub(super) struct Axis {
 
 impl Axis {
     /// The taps of a convolution at an output position: tap `k` reads position `output · stride − padding + k · dilation`.
-    #[cfg_attr(cortado_isa = "mve", inline(never))]
-    #[cfg_attr(not(cortado_isa = "mve"), inline)]
+    #[inline(never)]
     pub(super) fn taps(&self, output: usize) -> Taps {
         let start = output * self.stride.get();
         let reach = self.kernel.saturating_sub(1) * self.dilation.get();
@@ -63,6 +62,7 @@ impl Axis {
     }
 
     /// The taps at an output position, and the number of positions from there on, up to `end`, that have the same ones on the input.
+    #[inline(never)]
     pub(super) fn alike(&self, output: usize, end: usize) -> (Taps, usize) {
         let first = self.taps(output);
         let same = |next: &usize| {

@@ -80,7 +80,8 @@ impl Micro for Scalar {
         super::copy::gather(source, row_step, step, out, length)
     }
 
-    const FRAMES: bool = true;
+    // The smallest cores have no room for a frame on their stacks.
+    const FRAMES: bool = !cfg!(cortado_thumb = "1");
 
     fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "scalar")]

@@ -433,12 +433,12 @@ impl Work<'_, '_> {
         if self.options.ranges == Ranges::Auto {
             for pass in 0..3 {
                 let mut has_gained = false;
-                for group in 0..scheme.groups.len() {
+                for (group, proposals) in proposals.iter().enumerate() {
                     let unit = scheme.groups[group].unit;
                     if unit == Some(Unit::Softmax) {
                         continue;
                     }
-                    for candidate in candidates(best.groups[group], &proposals[group], pass) {
+                    for candidate in candidates(best.groups[group], proposals, pass) {
                         if !spend() {
                             break;
                         }

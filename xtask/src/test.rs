@@ -2,7 +2,9 @@
 
 use crate::steps::{Tally, cargo};
 use crate::trials::Extent;
-use crate::{c, examples, hardening, models, on_boards, packages, pages, panics, selftest, steps, trials};
+use crate::{
+    c, examples, hardening, models, on_boards, packages, pages, panics, selftest, steps, trials,
+};
 use cortado_host::boards::Tools;
 use std::process::Command;
 

@@ -136,10 +136,12 @@ pub fn run(file: &AlignedBytes, isa: Isa, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
         for (position, bytes) in inputs.iter().enumerate() {
             lent.set_input(&mut method, position, bytes).expect("an input of its own size");
         }
-        let mut last = None;
-        let outcome = lent.execute_observed(&mut method, |step| last = Some(step.operator));
+        let mut done = 0;
+        let outcome = lent.execute_observed(&mut method, |step| done = step.instruction + 1);
         if let Err(error) = outcome {
-            panic!("what is loaded can be executed: {isa}: {error:?} behind {last:?}");
+            let lifted = lift(file.as_ref()).expect("it was loaded");
+            let call = lifted.program.calls.get(done);
+            panic!("what is loaded can be executed: {isa}: {error:?} at {call:?}");
         }
         let output = |position| lent.output(&method, position).expect("an output").to_vec();
         (0..method.output_count()).map(output).collect()

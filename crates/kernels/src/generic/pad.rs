@@ -36,7 +36,8 @@ pub fn pad<M: Micro>(frame: &Frame, value: &[u8], input: &[u8], out: &mut [u8]) 
     let (rows, row) = if all_c == c { (1, w * c) } else { (w, c) };
     let row = row * element;
     let mut done = 0;
-    if row > 0 && h > 0 {
+    // Neither an empty input nor an empty result has a row to copy.
+    if !input.is_empty() && !out.is_empty() {
         let place = |image: usize, line: usize| {
             let start = ((image + before_n) * all_h + line + before_h) * all_w + before_w;
             (start * all_c + before_c) * element

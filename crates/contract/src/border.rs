@@ -169,7 +169,7 @@ mod tests {
         for _ in 0..20_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let exponent = (state >> 58) as i32 - 50;
-            let double = f64::from_bits((1023 + i64::from(exponent) << 52) as u64 | state >> 12);
+            let double = f64::from_bits(((1023 + i64::from(exponent)) << 52) as u64 | state >> 12);
             check(&format!("{double:?}"));
             check(&format!("{:?}", f64::from(double as f32)));
         }

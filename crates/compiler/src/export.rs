@@ -1,6 +1,6 @@
 //! Writing exported programs: the `.pt2` files that `torch.export.load` reads.
 //!
-//! [`exported`] makes a program of a graph, [`write`] a file of a program. Constants become persistent buffers, inputs positional arguments;
+//! [`exported`] makes a program of a graph, [`write()`] a file of a program. Constants become persistent buffers, inputs positional arguments;
 //! a model with one output returns a tensor, one with several a tuple. The bytes depend on the program alone.
 //!
 //! Source: `torch/_export/serde/schema.py`, version 8, and `torch/export/pt2_archive/_package.py`.

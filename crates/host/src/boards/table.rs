@@ -76,7 +76,7 @@ pub const BOARDS: &[Board] = &[
         flash: Region { start: 0x0000_0000, bytes: 256 * KIB },
         program: ProgramPlace::AfterImage,
         ram: Region { start: 0x2000_0000, bytes: 16 * KIB },
-        stack_bytes: 6 * KIB,
+        stack_bytes: 8 * KIB,
     },
     Board {
         name: "mps2-an385",

@@ -103,10 +103,11 @@ impl Layer<'_> {
             // The last four channels overlap those before rather than being less than four.
             first = first.min(out_channels.checked_sub(4)?);
             let count = at_a_time.min(out_channels - first);
-            for (tap, place) in (0..row.count * column.count).zip((0..).step_by(in_channels)) {
-                let tap_row = row.tap - tap / column.count * row.tap_step;
-                let tap =
-                    tap_row * kernel.width + column.tap - tap % column.count * column.tap_step;
+            for (tap, place) in (0..row.count * column.count).zip((0..).step_by(in_channels.max(1)))
+            {
+                let columns = column.count.max(1);
+                let tap_row = row.tap - tap / columns * row.tap_step;
+                let tap = tap_row * kernel.width + column.tap - tap % columns * column.tap_step;
                 let source = self.weights.get(first * kernel_size + tap * in_channels..)?;
                 let to = weights.get_mut(place..)?;
                 M::copy_rows((source, kernel_size), (to, depth), count, in_channels)?;
@@ -140,7 +141,7 @@ impl Layer<'_> {
         let depth = row.count * column.count * in_channels;
         let zero_point = self.params.input_offset.0.wrapping_neg() as i8;
         let mut buffer = Windows::new();
-        let room = (buffer.0.len() / depth).max(1);
+        let room = buffer.0.len().checked_div(depth)?.max(1);
         let (rows, top) = row.on_input(index, input.height);
         let mut done = 0;
         while done < column.outputs {
@@ -191,8 +192,8 @@ impl Layer<'_> {
     ) -> Option<()> {
         let ConvShape { output, stride, out_channels, .. } = *self.shape;
         let (rows, columns) = axes(self.shape);
-        for row in (row.output..output.height).step_by(stride.height) {
-            for column in (column.output..output.width).step_by(stride.width) {
+        for row in (row.output..output.height).step_by(stride.height.max(1)) {
+            for column in (column.output..output.width).step_by(stride.width.max(1)) {
                 let pixel = (batch * output.height + row) * output.width + column;
                 let (row, column) = (rows.transposed_taps(row), columns.transposed_taps(column));
                 let window = Window { batch, row, column };

@@ -131,7 +131,8 @@ impl Axis {
             tap_step,
             count: usize::from(last.is_some()) + usize::from(next.is_some()) + meeting.count(),
             position: (target as isize - (tap * self.dilation.get()) as isize)
-                / self.stride.get() as isize,
+                .checked_div(self.stride.get() as isize)
+                .unwrap_or(0),
             position_step: tap_step * self.dilation.get() / self.stride.get(),
         }
     }

@@ -135,8 +135,9 @@ fn compute_blocks(
         // A tap without weight makes up the last pair.
         // SAFETY: the block is this function's, and has an even number of places.
         unsafe {
-            (&raw mut (*block).input_taps[taps]).write(0);
-            (&raw mut (*block).weights[taps]).write([0; CHANNELS]);
+            let (input, weights) = (&raw mut (*block).input_taps, &raw mut (*block).weights);
+            input.cast::<usize>().add(taps).write(0);
+            weights.cast::<[i8; CHANNELS]>().add(taps).write([0; CHANNELS]);
         }
     }
     let multiplier = tile.multiplier.max(1);

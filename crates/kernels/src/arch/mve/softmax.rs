@@ -2,6 +2,7 @@
 //!
 //! What is rounded to the right is not negative, so that rounding shifts have its bits. Logits may lie apart: they are gathered.
 
+use crate::micro::exponentials as model;
 use cortado_contract::ops::softmax::{Normalizer, SoftmaxResult, SoftmaxScale};
 
 /// What the loop needs.
@@ -33,6 +34,12 @@ pub(super) fn row(
     input: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
+    // The loop takes a multiplier of 0 for none; no compiler writes one.
+    if let SoftmaxResult::Rescaled { factor, .. } = result
+        && factor.multiplier == 0
+    {
+        return model(scale, result, (length, step), input, out);
+    }
     let Some(last) = length.checked_sub(1) else { return Some(()) };
     if last.checked_mul(step)? >= input.len().min(out.len()) {
         return None;

@@ -184,6 +184,7 @@ fn compute_blocks(
 /// Where the inputs of sixteen channels lie from that of the first one.
 #[inline(never)]
 fn inputs(first: usize, multiplier: usize) -> [u8; CHANNELS] {
+    let multiplier = multiplier.max(1);
     core::array::from_fn(|lane| ((first + lane) / multiplier - first / multiplier) as u8)
 }
 

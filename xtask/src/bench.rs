@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what kernels, models and memory plans need, beside what the peers need.
 
 mod kernels;
-mod models;
+pub(crate) mod models;
 mod plan;
 mod quantize;
 mod stack;

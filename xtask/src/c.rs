@@ -1,7 +1,7 @@
 //! The static library for C: `cargo xtask c-lib` builds it, `cargo xtask c` tries it on the host and on emulated boards.
 
 use crate::fixtures::{Ready, path};
-use crate::steps::{Tally, root};
+use crate::steps::{Tally, alone, root};
 use cortado_compiler::c_header::c_header;
 use cortado_compiler::compile_with;
 use cortado_compiler::import::ExportedProgram;
@@ -95,10 +95,7 @@ pub(crate) fn build_libraries(arguments: &LibraryArguments) -> Result<(), String
 
 /// The calls of `crates/c/tests/calls.c` on the host and on emulated boards, and the example.
 pub(crate) fn run() -> Result<(), String> {
-    let tools = Tools::ensure().map_err(|error| error.to_string())?;
-    let mut tally = Tally::default();
-    run_all(&tools, &mut tally)?;
-    tally.finish()
+    alone(run_all)
 }
 
 /// As [`run`], as a part of all tests.

@@ -1,6 +1,6 @@
 //! `cargo xtask examples`: builds the examples, and runs those whose boards are emulated.
 
-use crate::steps::{Tally, cargo, root};
+use crate::steps::{Tally, alone, cargo, root};
 use cortado_contract::Isa;
 use cortado_host::boards::{Board, CodeGeneration, RunOutput, Tools};
 use std::fs;
@@ -36,10 +36,7 @@ const EXAMPLES: [Example; 4] = [
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn run() -> Result<(), String> {
-    let tools = Tools::ensure().map_err(|error| error.to_string())?;
-    let mut tally = Tally::default();
-    run_all(&tools, &mut tally)?;
-    tally.finish()
+    alone(run_all)
 }
 
 pub(crate) fn run_all(tools: &Tools, tally: &mut Tally) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! Whether the runtime can panic: looks for what panics call in images of the runtime alone.
 
-use crate::steps::Tally;
+use crate::steps::{Tally, alone};
 use cortado_contract::Isa;
 use cortado_host::boards::{Board, Content, Tools};
 
@@ -27,10 +27,7 @@ const IMAGES: &[(&str, Isa)] = &[
 
 /// [`run`], on its own.
 pub(crate) fn check() -> Result<(), String> {
-    let tools = Tools::ensure().map_err(|error| error.to_string())?;
-    let mut tally = Tally::default();
-    run(&tools, &mut tally)?;
-    tally.finish()
+    alone(run)
 }
 
 /// Links the runtime for every instruction set, and fails where something in it can panic.

@@ -1,5 +1,6 @@
 //! `cargo xtask size`: what a firmware of one model takes, besides the model.
 
+use crate::bench::models::{ANCHORS, MODELS};
 use crate::bench::table::{self, number, ratio, text};
 use crate::fixtures::{Ready, compiled};
 use crate::steps::root;
@@ -25,17 +26,6 @@ pub(crate) struct Options {
     functions: bool,
 }
 
-/// The models that ExecuTorch's firmware was measured with.
-const MODELS: [&str; 8] = [
-    "tiny_linear",
-    "digits_mlp",
-    "digits_cnn",
-    "ds_cnn",
-    "resnet8",
-    "deep_autoencoder",
-    "mobilenet_v1_025",
-    "mobilenet_v2_035",
-];
 const CPUS: [Cpu; 3] = [Cpu::M0, Cpu::M4, Cpu::M55];
 /// What must hold: flash besides the model, of the linked program.
 const FLASH_BYTES_MAX: [(&str, Cpu, u64); 3] = [
@@ -46,7 +36,6 @@ const FLASH_BYTES_MAX: [(&str, Cpu, u64); 3] = [
 /// The samples that are run, to see that what is measured works.
 const SAMPLES: usize = 2;
 
-const ANCHORS: &str = "testdata/anchors/models.csv";
 const RESULTS: &str = "bench/size.csv";
 const HEADER: &str = "model,target,board,form,flash_bytes,kernel_bytes,state_flash_bytes,model_bytes,pte_bytes,method_ram_bytes,\
                       anchor_flash_bytes,anchor_method_bytes,flash_ratio,method_ratio";

@@ -1,5 +1,6 @@
 //! Running commands and counting outcomes.
 
+use cortado_host::boards::Tools;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -42,6 +43,16 @@ impl Tally {
             Err("not everything passed".to_owned())
         }
     }
+}
+
+/// Runs one of the test's steps on its own, with the tools that it needs and a sum of its own.
+pub(crate) fn alone(
+    step: impl FnOnce(&Tools, &mut Tally) -> Result<(), String>,
+) -> Result<(), String> {
+    let tools = Tools::ensure().map_err(|error| error.to_string())?;
+    let mut tally = Tally::default();
+    step(&tools, &mut tally)?;
+    tally.finish()
 }
 
 /// Cargo, the one that runs this program, in the repository's root; it must succeed.

@@ -1,6 +1,6 @@
 //! Random, damaged and misused programs on emulated boards.
 
-use crate::steps::Tally;
+use crate::steps::{Tally, alone};
 use cortado_contract::{Cpu, Isa, Target};
 use cortado_host::boards::{Board, Content, Image, Run, RunOutput, Tools};
 use cortado_trials::choices::Choices;
@@ -38,10 +38,8 @@ impl Extent {
 
 /// Runs all of it, on its own.
 pub(crate) fn check(full: bool) -> Result<(), String> {
-    let tools = Tools::ensure().map_err(|error| error.to_string())?;
-    let mut tally = Tally::default();
-    run(&tools, if full { Extent::FULL } else { Extent::ORDINARY }, &mut tally)?;
-    tally.finish()
+    let extent = if full { Extent::FULL } else { Extent::ORDINARY };
+    alone(|tools, tally| run(tools, extent, tally))
 }
 
 /// Runs all of it.

@@ -19,7 +19,7 @@ pub(crate) struct Options {
 }
 
 /// The models that ExecuTorch's runtime was measured with.
-const MODELS: [&str; 8] = [
+pub(crate) const MODELS: [&str; 8] = [
     "tiny_linear",
     "digits_mlp",
     "digits_cnn",
@@ -32,7 +32,8 @@ const MODELS: [&str; 8] = [
 /// The samples that are run: counts hardly depend on them.
 const SAMPLES: usize = 1;
 
-const ANCHORS: &str = "testdata/anchors/models.csv";
+/// What ExecuTorch needs for them, by model and target.
+pub(crate) const ANCHORS: &str = "testdata/anchors/models.csv";
 const RESULTS: &str = "bench/models.csv";
 const HEADER: &str = "model,target,board,macs,instructions,load_instructions,flash_bytes,arena_bytes,state_bytes,stack_bytes,\
                       anchor_instructions,anchor_load_instructions,anchor_flash_bytes,anchor_planned_bytes,anchor_method_bytes,ratio,load_ratio,\

@@ -3,8 +3,9 @@
 //! Two weights share a byte, the first in the low nibble; rows follow each other without a gap, so a row of odd length
 //! starts or ends in the middle of a byte.
 
+use super::quantized_linear::offset_and_constants;
 use crate::micro::Micro;
-use cortado_contract::ops::quantized_linear::{LinearConstants, LinearParams, LinearShape};
+use cortado_contract::ops::quantized_linear::{LinearParams, LinearShape};
 
 /// The number of weights that are unpacked at a time; even, so that blocks of one row keep their parity.
 pub(super) const BLOCK: usize = 64;
@@ -21,10 +22,7 @@ pub fn linear_s4<M: Micro>(
     out: &mut [i8],
 ) -> Option<()> {
     let LinearShape { rows, in_features, out_features } = shape;
-    let (offset, constants) = match params.constants {
-        LinearConstants::Bias(bias) => (params.input_offset.0, bias),
-        LinearConstants::KernelSum(sums) => (0, Some(sums)),
-    };
+    let (offset, constants) = offset_and_constants(params);
     for row in 0..rows {
         let lhs = input.get(row * in_features..)?.get(..in_features)?;
         let offsets = offset.wrapping_mul(in_features as i32);

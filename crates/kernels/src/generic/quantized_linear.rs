@@ -80,7 +80,7 @@ pub fn linear_s8<M: Micro>(
 
 /// What is added to each input, and what sums start with.
 #[inline(always)]
-fn offset_and_constants<'a>(params: &LinearParams<'a>) -> (i32, Option<&'a [i32]>) {
+pub(super) fn offset_and_constants<'a>(params: &LinearParams<'a>) -> (i32, Option<&'a [i32]>) {
     match params.constants {
         LinearConstants::Bias(bias) => (params.input_offset.0, bias),
         LinearConstants::KernelSum(sums) => (0, Some(sums)),

@@ -88,8 +88,17 @@ fn write_beside(
     if result.is_err() {
         // The first error is the one to report; a second one here has the same cause.
         let _ = fs::remove_file(&temporary);
+        return result;
     }
-    result
+    flush_folder(target);
+    Ok(())
+}
+
+/// Has the folder's entry for a new file outlive a loss of power, where folders can be flushed: the file is whole in any case.
+fn flush_folder(of: &Path) {
+    let Some(folder) = of.parent() else { return };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 fn fill(mut file: File, permissions: Option<fs::Permissions>, bytes: &[u8]) -> io::Result<()> {

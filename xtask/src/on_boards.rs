@@ -4,7 +4,7 @@ use crate::fixtures::{Ready, compare_with_recorded, compiled, cpu_of};
 use crate::steps::{Tally, root};
 use cortado_contract::{Isa, Target};
 use cortado_host::boards::{
-    BOARDS, Board, BoardError, Content, Image, LARGE_M0, Run, RunOutput, Tools,
+    BOARDS, Board, BoardError, Code, Content, Image, LARGE_M0, Reached, Run, RunOutput, Tools,
 };
 use cortado_host::mutate::swap_forms;
 use cortado_runtime::LayoutPolicy;
@@ -90,19 +90,21 @@ fn cases(
     let directory = std::env::temp_dir();
     let run = |task: &str, program: Option<&Path>| {
         let limit = Duration::from_secs(300);
-        tools.run(&image, &Run { program, arguments: &[task], directory: &directory, limit })
+        let run = Run { program, arguments: &[task], directory: &directory, limit };
+        tools.run_reached(&image, &run)
     };
     let passed = |output: &RunOutput| {
         let line = output.stdout.lines().find_map(|line| line.strip_prefix("passed="));
         line.and_then(|count| count.parse::<u32>().ok()).unwrap_or(0)
     };
-    let output = run("task=sweep", None)?;
+    let (output, mut reached) = run("task=sweep", None)?;
     let name = format!("{} {isa} sweep: {} cases", board.name, passed(&output));
     tally.record(&name, (output.exit_code != Some(0)).then_some(output.stdout));
     let (mut count, mut problems) = (0, String::new());
     for stream in streams {
         match run("task=golden", Some(stream)) {
-            Ok(output) => {
+            Ok((output, code)) => {
+                reached.extend(code);
                 count += passed(&output);
                 if output.exit_code != Some(0) {
                     problems.push_str(&output.stdout);
@@ -114,7 +116,30 @@ fn cases(
     }
     let name = format!("{} {isa} golden: {count} cases", board.name);
     tally.record(&name, (!problems.is_empty()).then_some(problems));
+    let (name, problem) = own_code_is_reached(&image.code()?, &reached);
+    tally.record(&format!("{} {isa} {name}", board.name), problem);
     Ok(())
+}
+
+/// The longest stretch of an instruction set's own code, in bytes, that no case needs to reach: refusals of operands that do not fit.
+const UNREACHED_BYTES_MAX: u32 = 40;
+
+/// Whether the cases reached all of the loops and branches that are written for one instruction set, in `cortado_kernels::arch`.
+fn own_code_is_reached(code: &Code, reached: &Reached) -> (String, Option<String>) {
+    let is_own = |name: &str| {
+        name.contains("cortado_kernels") && (name.contains("4arch") || name.contains("..arch.."))
+    };
+    let coverage = code.coverage(is_own, reached);
+    let name =
+        format!("cases reach {} of {} bytes of its own", coverage.reached_bytes, coverage.bytes);
+    let long = coverage.unreached.iter().filter(|it| it.bytes > UNREACHED_BYTES_MAX);
+    let mut lines: Vec<String> = long
+        .map(|it| format!("  {} bytes from {:#x} in {}", it.bytes, it.offset, it.function))
+        .collect();
+    if coverage.bytes == 0 {
+        lines.push("  the image has no such code".to_owned());
+    }
+    (name, (!lines.is_empty()).then(|| lines.join("\n")))
 }
 
 /// The linear models, compiled for the board's own target: equal to the host and to what is recorded.

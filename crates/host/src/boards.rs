@@ -9,6 +9,7 @@ mod image;
 mod library;
 mod program;
 mod qemu;
+mod reached;
 mod table;
 mod tools;
 
@@ -22,6 +23,7 @@ pub use {
     image::{Content, Image, ModelImage, Profile},
     library::{CCompiler, Library, LibraryOptions},
     program::{BoardProgram, BoardRefusal, BoardRun, Measured},
+    reached::{Coverage, Reached, Stretch},
     table::{
         BOARDS, Board, COMMAND_LINE_BYTES_MAX, CodeGeneration, LARGE_M0, ProgramPlace, Region,
         code_generation,

@@ -1,4 +1,4 @@
-//! What code of an image belongs to a function: it and everything that it calls.
+//! The functions of an image: their sizes, their calls, and where their code is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,16 +10,21 @@ use super::{BoardError, Image};
 /// The functions of an image and their calls.
 #[derive(Clone, Debug)]
 pub struct Code {
-    functions: BTreeMap<u32, Function>,
+    pub(super) functions: BTreeMap<u32, Function>,
 }
 
 #[derive(Clone, Debug)]
-struct Function {
-    name: String,
+pub(super) struct Function {
+    pub(super) name: String,
     bytes: u32,
+    /// Where in it code is, as offsets of halfwords: no constants, no padding.
+    pub(super) code: Vec<u32>,
     /// The addresses of functions that it calls or jumps to.
-    calls: Vec<u32>,
+    pub(super) calls: Vec<u32>,
 }
+
+/// What loops are aligned with.
+const NO_OPERATION: [u8; 2] = 0xbf00_u16.to_le_bytes();
 
 impl Image {
     /// The functions of the image.
@@ -31,6 +36,15 @@ impl Image {
         let bad = |reason: String| BoardError::BadImage { path: self.path.clone(), reason };
         let file = object::File::parse(&*bytes).map_err(|error| bad(error.to_string()))?;
         let mut functions = BTreeMap::new();
+        // Marks of the Arm ELF ABI, 4.5.5: code or data starts here.
+        let marks: BTreeMap<u64, bool> = file
+            .symbols()
+            .filter_map(|symbol| {
+                let name = symbol.name().ok()?;
+                let is_code = name.starts_with("$t");
+                (is_code || name.starts_with("$d")).then_some((symbol.address() & !1, is_code))
+            })
+            .collect();
         for symbol in file.symbols() {
             if symbol.kind() != SymbolKind::Text || symbol.size() == 0 {
                 continue;
@@ -41,8 +55,17 @@ impl Image {
                 .sections()
                 .find_map(|section| section.data_range(start, symbol.size()).ok().flatten());
             let name = symbol.name().unwrap_or_default().to_owned();
-            let calls = calls(start as u32, body.unwrap_or_default());
-            functions.insert(start as u32, Function { name, bytes: symbol.size() as u32, calls });
+            let body = body.unwrap_or_default();
+            let is_code = |offset: &u32| {
+                let mark = marks.range(..=start + u64::from(*offset)).next_back();
+                mark.is_none_or(|(_, is_code)| *is_code)
+            };
+            let padding = |offset: &u32| body[*offset as usize..].starts_with(&NO_OPERATION);
+            let halfwords = (0..body.len() as u32 / 2).map(|index| 2 * index);
+            let code = halfwords.filter(|offset| is_code(offset) && !padding(offset)).collect();
+            let calls = calls(start as u32, body);
+            let bytes = symbol.size() as u32;
+            functions.insert(start as u32, Function { name, bytes, code, calls });
         }
         Ok(Code { functions })
     }
@@ -127,6 +150,22 @@ fn calls(start: u32, body: &[u8]) -> Vec<u32> {
 }
 
 #[cfg(test)]
+impl Code {
+    /// Code of these functions, by their addresses.
+    pub(super) fn for_tests(functions: impl Into<BTreeMap<u32, Function>>) -> Code {
+        Code { functions: functions.into() }
+    }
+}
+
+#[cfg(test)]
+impl Function {
+    /// A function whose code is at these offsets.
+    pub(super) fn for_tests(name: &str, code: Vec<u32>, calls: Vec<u32>) -> Function {
+        Function { name: name.to_owned(), bytes: 0, code, calls }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -140,19 +179,17 @@ mod tests {
 
     #[test]
     fn what_is_called_counts_once() {
-        let function = |name: &str, bytes, calls: &[u32]| Function {
-            name: name.to_owned(),
-            bytes,
-            calls: calls.to_vec(),
+        let function = |name: &str, bytes, calls: &[u32]| {
+            let function = Function::for_tests(name, Vec::new(), calls.to_vec());
+            Function { bytes, ..function }
         };
-        let functions = BTreeMap::from([
+        let code = Code::for_tests([
             (0, function("kernel::a", 10, &[8, 100])),
             (8, function("shared", 5, &[0])),
             (100, function("deep", 3, &[])),
             (200, function("kernel::b", 7, &[8])),
             (300, function("other", 1000, &[])),
         ]);
-        let code = Code { functions };
         assert_eq!(code.closure_bytes(&["kernel::a"]), Some(18));
         assert_eq!(code.closure_bytes(&["kernel::a", "kernel::b"]), Some(25));
         assert_eq!(code.closure_bytes(&["nothing"]), None);

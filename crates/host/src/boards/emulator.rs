@@ -46,7 +46,20 @@ impl Tools {
     /// The program does not fit the board, an argument cannot be passed, or QEMU does not start. How the run
     /// itself ends is in the output.
     pub fn run(&self, image: &Image, run: &Run<'_>) -> Result<RunOutput, BoardError> {
+        self.run_logged(image, run, None)
+    }
+
+    /// As [`Self::run`]; the code that is executed goes to `log`, each block when it is translated.
+    pub(super) fn run_logged(
+        &self,
+        image: &Image,
+        run: &Run<'_>,
+        log: Option<&Path>,
+    ) -> Result<RunOutput, BoardError> {
         let mut command = self.qemu.command();
+        if let Some(log) = log {
+            command.args(["-d", "in_asm", "-D"]).arg(log);
+        }
         command
             .current_dir(run.directory)
             .args(["-machine", image.board.machine, "-icount", "shift=0"])

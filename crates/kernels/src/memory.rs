@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code, reason = "sees aligned bytes as integers and floats")]
 
+use crate::micro::Micro;
 use core::ops::Range;
 
 /// The most regions that a program may compute in.
@@ -158,7 +159,7 @@ impl<'m> Memory<'m> {
     /// The operands may overlap as [`may_overlap_spans`] says; then each input element is read before it is written over.
     /// `None` when a location is out of bounds or misaligned, or the output cannot be written; nothing is applied then.
     #[inline(always)]
-    pub fn map<I: Element + Default, O: Element>(
+    pub fn map<M: Micro, I: Element + Default, O: Element>(
         &mut self,
         input: Location,
         out: Location,
@@ -185,7 +186,7 @@ impl<'m> Memory<'m> {
                     let stage = stage.get_mut(..STAGE_ELEMENTS.min(count - done))?;
                     let from = bytes.get(in_start + done * size_of::<I>()..)?;
                     let from = from.get(..size_of_val(stage))?;
-                    copy(cast(from)?, stage)?;
+                    copy_aside::<M, I>(cast(from)?, stage)?;
                     stage
                 }
             };
@@ -200,6 +201,18 @@ impl<'m> Memory<'m> {
 
 /// The elements that are copied aside at a time where an operator writes over its input.
 pub const STAGE_ELEMENTS: usize = 64;
+
+/// Copies elements by the instruction set's own loop; `None` if there is less room.
+#[inline(always)]
+pub(crate) fn copy_aside<M: Micro, T: Element>(from: &[T], to: &mut [T]) -> Option<()> {
+    // Where flash is smallest, there is `memcpy` anyhow, and not always a loop for rows.
+    if cfg!(cortado_thumb = "1") {
+        return copy(from, to);
+    }
+    let (from, to) = (cast::<i8>(bytes_of(from))?, cast_mut::<i8>(bytes_of_mut(to))?);
+    let bytes = from.len();
+    M::copy_rows((from, 0), (to, 0), 1, bytes)
+}
 
 /// Copies as many elements as there is room for; `None` if there are more or fewer.
 #[inline(always)]
@@ -328,6 +341,14 @@ pub fn bytes_of<T: Element>(numbers: &[T]) -> &[u8] {
     bytes
 }
 
+/// The bytes of numbers, for writing.
+#[inline]
+fn bytes_of_mut<T: Element>(numbers: &mut [T]) -> &mut [u8] {
+    // SAFETY: as for `bytes_of`, and any bytes are valid values.
+    let (_, bytes, _) = unsafe { numbers.align_to_mut::<u8>() };
+    bytes
+}
+
 /// Bytes as numbers for writing, or `None` when they are misaligned or end within a number.
 #[inline]
 pub fn cast_mut<T: Element>(bytes: &mut [u8]) -> Option<&mut [T]> {
@@ -405,7 +426,7 @@ mod tests {
         convert: fn(I) -> O,
     ) -> Option<()> {
         let mut memory = Memory::new(&[], regions([Region::Write(bytes)]));
-        memory.map(at(input), at(out), count, |_, input: &[I], out: &mut [O]| {
+        memory.map::<crate::arch::Scalar, I, O>(at(input), at(out), count, |_, input, out| {
             out.iter_mut().zip(input).for_each(|(out, input)| *out = convert(*input));
         })
     }

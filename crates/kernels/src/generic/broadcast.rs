@@ -10,8 +10,8 @@
 //!    where the result does is copied aside, a piece of a run at a time.
 
 use super::require_disjoint;
-use crate::memory::{Element, Location, Memory, STAGE_ELEMENTS, Source, copy};
-use crate::micro::Run;
+use crate::memory::{Element, Location, Memory, STAGE_ELEMENTS, Source, copy, copy_aside};
+use crate::micro::{Micro, Run};
 use crate::operand::{LoadedTensor, MAX_RANK};
 use cortado_contract::broadcast::{Advance, Axis, Broadcast};
 use cortado_contract::strided::MAX_AXES;
@@ -195,7 +195,7 @@ pub(super) const fn form(state: &[u32]) -> u16 {
 /// Calls `apply` with pieces of the operands of a packed operator that is [`FLAT`], and of its result: with all at once, unless an operand
 /// is in place.
 #[inline(always)]
-pub(super) fn map_flat<T: Element + Default>(
+pub(super) fn map_flat<M: Micro, T: Element + Default>(
     words: &[u32; BINARY_WORDS],
     memory: &mut Memory<'_>,
     mut apply: impl FnMut(Run<'_, T>, &mut [T]),
@@ -218,7 +218,7 @@ pub(super) fn map_flat<T: Element + Default>(
         let out = out.get_mut(..length)?;
         let stage = stage.get_mut(..if is_staged { length } else { 0 })?;
         if is_staged {
-            copy(out, stage)?;
+            copy_aside::<M, T>(out, stage)?;
         }
         let (lhs, rhs) = (lhs.after(done, stage)?, rhs.after(done, stage)?);
         apply(Run::Both(lhs.get(..length)?, rhs.get(..length)?), out);

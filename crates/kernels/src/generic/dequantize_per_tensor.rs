@@ -41,9 +41,9 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
         DType::I8 if is_plain => execute_as::<M, i8>(state, memory),
         DType::U8 if is_plain => execute_as::<M, u8>(state, memory),
         DType::I16 if is_plain => execute_as::<M, i16>(state, memory),
-        DType::I8 => execute_any::<i8>(state, memory),
-        DType::U8 => execute_any::<u8>(state, memory),
-        DType::I16 => execute_any::<i16>(state, memory),
+        DType::I8 => execute_any::<M, i8>(state, memory),
+        DType::U8 => execute_any::<M, u8>(state, memory),
+        DType::I16 => execute_any::<M, i16>(state, memory),
         _ => None,
     }
 }
@@ -75,12 +75,15 @@ fn execute_as<M: Micro, T: Integer + Default>(
     state: &[u32],
     memory: &mut Memory<'_>,
 ) -> Option<()> {
-    execute_with(state, memory, M::dequantize::<T>)
+    execute_with::<M, _>(state, memory, M::dequantize::<T>)
 }
 
 /// With any scale.
-fn execute_any<T: Integer + Default>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    execute_with(state, memory, |input: &[T], scale, zero_point, out| {
+fn execute_any<M: Micro, T: Integer + Default>(
+    state: &[u32],
+    memory: &mut Memory<'_>,
+) -> Option<()> {
+    execute_with::<M, _>(state, memory, |input: &[T], scale, zero_point, out| {
         for (out, input) in out.iter_mut().zip(input) {
             *out = dequantize(input.to_i32(), scale, zero_point);
         }
@@ -88,7 +91,7 @@ fn execute_any<T: Integer + Default>(state: &[u32], memory: &mut Memory<'_>) -> 
 }
 
 #[inline(always)]
-fn execute_with<T: Integer + Default>(
+fn execute_with<M: Micro, T: Integer + Default>(
     state: &[u32],
     memory: &mut Memory<'_>,
     dequantize: impl Fn(&[T], f32, ZeroPoint, &mut [f32]),
@@ -96,7 +99,7 @@ fn execute_with<T: Integer + Default>(
     let [head, input, out, count, scale] = *<&[u32; STATE_WORDS]>::try_from(state).ok()?;
     let (input, out) = (Location::from_word(input)?, Location::from_word(out)?);
     let (scale, zero_point) = (f32::from_bits(scale), ZeroPoint(head as i32 >> 16));
-    memory.map(input, out, count as usize, |_, input: &[T], out| {
+    memory.map::<M, _, _>(input, out, count as usize, |_, input: &[T], out| {
         dequantize(input, scale, zero_point, out);
     })
 }

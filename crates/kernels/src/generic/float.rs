@@ -3,6 +3,7 @@
 use super::broadcast::{BINARY_WORDS, Operands, borrow, for_each_run, pack};
 use super::require_element_by_element;
 use crate::memory::{Location, Memory, Source};
+use crate::micro::Micro;
 use crate::operand::LoadedTensor;
 use cortado_contract::broadcast::Broadcast;
 use cortado_contract::value::{TensorMeta, Violation};
@@ -65,14 +66,14 @@ pub(super) fn prepare_unary(
 }
 
 /// Runs a packed function of one number.
-pub(super) fn execute_unary(
+pub(super) fn execute_unary<M: Micro>(
     state: &[u32],
     memory: &mut Memory<'_>,
     function: impl Fn(f32) -> f32,
 ) -> Option<()> {
     let [_, source, target, count, ..] = *state else { return None };
     let (input, out) = (Location::from_word(source)?, Location::from_word(target)?);
-    memory.map(input, out, count as usize, |_, input, out| map(input, &function, out))
+    memory.map::<M, _, _>(input, out, count as usize, |_, input, out| map(input, &function, out))
 }
 
 /// The words of a function of two numbers; one more holds a number of its own.

@@ -29,7 +29,7 @@ pub(super) fn prepare<L: Lists>(
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    execute_limits(state, memory)
+    execute_limits::<M>(state, memory)
 }
 
 /// Packs an operator that applies limits.
@@ -47,8 +47,8 @@ pub(super) fn prepare_limits(
 }
 
 /// Runs a packed operator that applies limits.
-pub(super) fn execute_limits(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+pub(super) fn execute_limits<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     let (_, [min, max]) = state.split_first_chunk::<UNARY_WORDS>()? else { return None };
     let (min, max) = (f32::from_bits(*min), f32::from_bits(*max));
-    execute_unary(state, memory, |x| limit(x, min, max))
+    execute_unary::<M>(state, memory, |x| limit(x, min, max))
 }

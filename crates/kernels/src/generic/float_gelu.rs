@@ -28,8 +28,8 @@ pub(super) fn prepare<L: Lists>(
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     if state.first()? & IS_TANH != 0 {
-        execute_unary(state, memory, math::gelu_tanh)
+        execute_unary::<M>(state, memory, math::gelu_tanh)
     } else {
-        execute_unary(state, memory, math::gelu)
+        execute_unary::<M>(state, memory, math::gelu)
     }
 }

@@ -21,5 +21,5 @@ pub(super) fn prepare<L: Lists>(
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    execute_unary(state, memory, math::log)
+    execute_unary::<M>(state, memory, math::log)
 }

@@ -20,5 +20,5 @@ pub(super) fn prepare<L: Lists>(
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    execute_unary(state, memory, |x| -x)
+    execute_unary::<M>(state, memory, |x| -x)
 }

@@ -43,9 +43,9 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
         DType::I8 if is_regular => execute_as::<M, i8>(state, memory),
         DType::U8 if is_regular => execute_as::<M, u8>(state, memory),
         DType::I16 if is_regular => execute_as::<M, i16>(state, memory),
-        DType::I8 => execute_any::<i8>(state, memory),
-        DType::U8 => execute_any::<u8>(state, memory),
-        DType::I16 => execute_any::<i16>(state, memory),
+        DType::I8 => execute_any::<M, i8>(state, memory),
+        DType::U8 => execute_any::<M, u8>(state, memory),
+        DType::I16 => execute_any::<M, i16>(state, memory),
         _ => None,
     }
 }
@@ -81,12 +81,12 @@ const fn is_regular_scale(bits: u32) -> bool {
 }
 
 fn execute_as<M: Micro, T: Integer>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    execute_with(state, memory, M::quantize::<T>)
+    execute_with::<M, _>(state, memory, M::quantize::<T>)
 }
 
 /// With any scale.
-fn execute_any<T: Integer>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    execute_with(state, memory, |input, inverse_scale, zero_point, range, out: &mut [T]| {
+fn execute_any<M: Micro, T: Integer>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    execute_with::<M, _>(state, memory, |input, inverse_scale, zero_point, range, out: &mut [T]| {
         for (out, input) in out.iter_mut().zip(input) {
             *out = T::from_i32(quantize(*input, inverse_scale, zero_point, range));
         }
@@ -94,7 +94,7 @@ fn execute_any<T: Integer>(state: &[u32], memory: &mut Memory<'_>) -> Option<()>
 }
 
 #[inline(always)]
-fn execute_with<T: Integer>(
+fn execute_with<M: Micro, T: Integer>(
     state: &[u32],
     memory: &mut Memory<'_>,
     quantize: impl Fn(&[f32], f32, ZeroPoint, Activation, &mut [T]),
@@ -105,7 +105,7 @@ fn execute_with<T: Integer>(
     let (min, max) = unpack_halves(range);
     let range = Activation { min, max };
     let (inverse_scale, zero_point) = (f32::from_bits(inverse_scale), ZeroPoint(zero_point as i32));
-    memory.map(input, out, count as usize, |_, input, out: &mut [T]| {
+    memory.map::<M, _, _>(input, out, count as usize, |_, input, out: &mut [T]| {
         quantize(input, inverse_scale, zero_point, range, out);
     })
 }

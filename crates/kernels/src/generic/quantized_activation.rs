@@ -37,7 +37,7 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
     let (input, out) = (Location::from_word(input)?, Location::from_word(out)?);
     let table = Location::from_word(table)?;
     let mut has_table = true;
-    memory.map(input, out, count as usize, |reader, input, out| {
+    memory.map::<M, _, _>(input, out, count as usize, |reader, input, out| {
         match reader.read::<i8>(table, ENTRIES).and_then(<[i8]>::first_chunk::<ENTRIES>) {
             Some(table) => M::lookup(table, input, out),
             None => has_table = false,

@@ -79,7 +79,7 @@ pub(super) const fn narrowed<M: Micro>(forms: u16) -> Option<super::Execute> {
 
 fn execute_flat<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     execute_with(state, memory, |words, params, memory| {
-        broadcast::map_flat(words, memory, |run, out| M::add(params, run, out))
+        broadcast::map_flat::<M, _>(words, memory, |run, out| M::add(params, run, out))
     })
 }
 

@@ -138,6 +138,8 @@ impl<'m> Memory<'m> {
         Some((reader, cast_mut(out)?))
     }
 
+    /// Never inlined, as [`Reader::bytes`]: every kernel borrows its operands once per execution, so they are kept small.
+    #[inline(never)]
     fn split(
         &mut self,
         location: Location,
@@ -283,8 +285,12 @@ impl<'m> Reader<'m> {
     /// that is being written.
     #[inline]
     pub fn read<T: Element>(&self, location: Location, count: usize) -> Option<&'m [T]> {
+        cast(self.bytes(location, count.checked_mul(size_of::<T>())?)?)
+    }
+
+    #[inline(never)]
+    fn bytes(&self, location: Location, size: usize) -> Option<&'m [u8]> {
         let start = location.offset_bytes();
-        let size = count.checked_mul(size_of::<T>())?;
         let (part, start) = match location.region_index() {
             None => (self.program, start),
             Some(index) => match index.checked_sub(self.lower.len()) {
@@ -294,8 +300,7 @@ impl<'m> Reader<'m> {
                 Some(behind) => (self.upper.get(behind - 1)?.bytes(), start),
             },
         };
-        let range: Range<usize> = start..start.checked_add(size)?;
-        cast(part.get(range)?)
+        part.get(start..)?.get(..size)
     }
 }
 
@@ -328,9 +333,17 @@ compile_error!(
 /// Bytes as numbers, or `None` when they are misaligned or end within a number.
 #[inline]
 pub fn cast<T: Element>(bytes: &[u8]) -> Option<&[T]> {
-    // SAFETY: `T: Element`, so any bytes that `align_to` puts into the middle are valid values.
-    let (head, numbers, tail) = unsafe { bytes.align_to::<T>() };
-    (head.is_empty() && tail.is_empty()).then_some(numbers)
+    let (start, count) = whole::<T>(bytes.as_ptr(), bytes.len())?;
+    // SAFETY: the bytes are those of `count` aligned numbers, and `T: Element`, so any of them are valid values.
+    Some(unsafe { core::slice::from_raw_parts(start, count) })
+}
+
+/// Where bytes start that are numbers, and how many; `None` when they are misaligned or end within a number.
+#[inline(always)]
+fn whole<T: Element>(start: *const u8, bytes: usize) -> Option<(*const T, usize)> {
+    let start = start.cast::<T>();
+    let is_whole = start.is_aligned() && bytes.is_multiple_of(size_of::<T>());
+    is_whole.then_some((start, bytes / size_of::<T>()))
 }
 
 /// The bytes of numbers.
@@ -352,9 +365,9 @@ fn bytes_of_mut<T: Element>(numbers: &mut [T]) -> &mut [u8] {
 /// Bytes as numbers for writing, or `None` when they are misaligned or end within a number.
 #[inline]
 pub fn cast_mut<T: Element>(bytes: &mut [u8]) -> Option<&mut [T]> {
-    // SAFETY: `T: Element`, so any bytes are valid values, and any value leaves valid bytes behind.
-    let (head, numbers, tail) = unsafe { bytes.align_to_mut::<T>() };
-    (head.is_empty() && tail.is_empty()).then_some(numbers)
+    let (_, count) = whole::<T>(bytes.as_ptr(), bytes.len())?;
+    // SAFETY: as in `cast`; any value leaves valid bytes behind.
+    Some(unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), count) })
 }
 
 #[cfg(test)]

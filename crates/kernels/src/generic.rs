@@ -34,7 +34,7 @@ mod taps;
 ///
 /// State that a compiler prepared ahead of time names it, so that kernels which would read it differently do not compile with
 /// it. A test holds the state of all fixtures against a record made at this version.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// Why an operator cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,11 @@ type Execute = fn(&[u32], &mut Memory<'_>) -> Option<()>;
 /// What a kernel runs that is not narrowed.
 const ALL_FORMS: u16 = u16::MAX;
 
+/// Whether a kernel for some forms has the part that another form needs.
+const fn has(forms: u16, form: u16) -> bool {
+    forms & form != 0
+}
+
 impl Kernel {
     /// The operator that it computes.
     pub const fn kind(&self) -> OperatorKind {
@@ -90,7 +95,8 @@ impl Kernel {
 
     /// Whether it runs what was prepared so: the operator's own state, whole.
     pub const fn runs(&self, state: &[u32]) -> bool {
-        state.len() == self.state_words() && self.forms & form(self.kind, state) != 0
+        let form = form(self.kind, state);
+        state.len() == self.state_words() && form != 0 && form & !self.forms == 0
     }
 
     /// Runs a prepared operator. The call goes by way of a pointer, so that the stack of one kernel is all that is used at a time.
@@ -166,8 +172,8 @@ for_each_operator!(declare_kernels);
 
 macro_rules! declare_forms {
     ($($variant:ident = $module:ident,)*) => {
-        /// The form of a prepared operator: one bit. What does not depend on inputs may be told from the state, and a kernel for some
-        /// forms only is smaller; most operators have one form.
+        /// The forms of a prepared operator: a bit for each part of its kernel that it needs, one at least. What does not depend on inputs
+        /// may be told from the state, and a kernel of some parts only is smaller; most operators have one form.
         pub const fn form(kind: OperatorKind, state: &[u32]) -> u16 {
             match kind {
                 $(OperatorKind::$variant => $module::form(state),)*
@@ -194,6 +200,9 @@ declare_forms! {
     QuantizePerTensor = quantize_per_tensor,
     DequantizePerTensor = dequantize_per_tensor,
     QuantizedLinear = quantized_linear,
+    QuantizedConv2d = quantized_conv2d,
+    QuantizedDepthwiseConv2d = quantized_depthwise_conv2d,
+    QuantizedAvgPool2d = quantized_avg_pool2d,
     QuantizedAdd = quantized_add,
 }
 

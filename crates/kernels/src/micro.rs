@@ -123,20 +123,21 @@ pub trait Micro: Copy + 'static {
     /// Whether [`Self::depthwise`] takes channels that share an input.
     const SPREADS: bool = false;
 
-    /// Computes all channels of a rectangle of windows, see [`Depthwise::model`].
+    /// Computes all channels of a rectangle of windows, see [`Depthwise::model`]: of `ANY` tile, or with four channels and more, at
+    /// most [`TAPS_MAX`](crate::tile::TAPS_MAX) taps and [short](Self::is_short) factors, for which no model is needed.
     ///
-    /// `None` when a slice is too short.
-    fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
+    /// `None` when a slice is too short, or the tile is another one.
+    fn depthwise<const ANY: bool>(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
         tile.model(0, out)
     }
 
     /// Whether images that have a frame are computed by [`Self::depthwise_framed`] where they are small enough.
     const FRAMES: bool = false;
 
-    /// Computes all channels of a small image in its frame, see [`Framed::model`].
+    /// Computes all channels of a small image in its frame, see [`Framed::model`]; `ANY` as in [`Self::depthwise`].
     ///
-    /// `None` when a slice is too short.
-    fn depthwise_framed(framed: &Framed<'_>, out: &mut [i8]) -> Option<()> {
+    /// `None` when a slice is too short, or the tile is another one.
+    fn depthwise_framed<const ANY: bool>(framed: &Framed<'_>, out: &mut [i8]) -> Option<()> {
         framed.model(out)
     }
 
@@ -144,7 +145,7 @@ pub trait Micro: Copy + 'static {
     /// the models.
     #[inline(always)]
     fn is_short(factor: Requantize) -> bool {
-        factor.multiplier >= 1 << 30 && factor.shift < 0
+        is_short(factor)
     }
 
     /// Copies rows of `length` bytes, `source_step` apart, to rows that are `out_step` apart.
@@ -374,6 +375,12 @@ pub trait Micro: Copy + 'static {
             *out = table[usize::from(entry_of(*input))];
         }
     }
+}
+
+/// Whether a factor is [short](Micro::is_short) for every instruction set: normalized, and below a half.
+#[inline(always)]
+pub(crate) fn is_short(factor: Requantize) -> bool {
+    factor.multiplier >= 1 << 30 && factor.shift < 0
 }
 
 mod pool;

@@ -377,6 +377,9 @@ impl Depthwise<'_> {
     }
 }
 
+/// The most taps of the windows that every instruction set has loops for.
+pub const TAPS_MAX: usize = 32;
+
 /// The most pixels of an image in its frame of which four channels at a time are copied.
 pub const FRAME_PIXELS: usize = 128;
 

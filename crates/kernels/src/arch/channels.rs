@@ -39,7 +39,7 @@ pub(super) struct Channels<W> {
 ///
 /// # Safety
 /// As [`compute`].
-pub(super) unsafe fn compute_framed<M: Micro, W: Copy>(
+pub(super) unsafe fn compute_framed<M: Micro, W: Copy, const ANY: bool>(
     framed: &Framed<'_>,
     out: &mut [i8],
     spread: impl Fn(&[i8; 4]) -> W,
@@ -48,7 +48,7 @@ pub(super) unsafe fn compute_framed<M: Micro, W: Copy>(
 ) -> Option<()> {
     let tile = &framed.tile;
     if tile.taps.rows * tile.taps.columns > TAPS_MAX || !tile.are_short {
-        return framed.model(out);
+        return if ANY { framed.model(out) } else { None };
     }
     if !framed.fits(out) {
         return None;
@@ -69,17 +69,17 @@ pub(super) unsafe fn compute_framed<M: Micro, W: Copy>(
         Some(frame.as_ptr().cast())
     };
     // SAFETY: the caller's promise; `fits` holds that all windows lie in the frame.
-    unsafe { compute_quads::<M, W>(tile, out, copy, spread, sum, run) }
+    unsafe { compute_quads::<M, W, false>(tile, out, copy, spread, sum, run) }
 }
 
 /// Computes all channels of a rectangle of windows.
 ///
 /// `spread` brings the weights of four channels into the form in which the loop reads them, and `sum` adds up those of all taps; the
-/// model computes channels that do not come in fours, whose factors are long, or whose windows have too many taps.
+/// model computes channels that do not come in fours, whose factors are long, or whose windows have too many taps, of `ANY` tile.
 ///
 /// # Safety
 /// `run` reads four elements of the input at each tap of each window, and writes as many for each window.
-pub(super) unsafe fn compute<M: Micro, W: Copy>(
+pub(super) unsafe fn compute<M: Micro, W: Copy, const ANY: bool>(
     tile: &Depthwise<'_>,
     out: &mut [i8],
     spread: impl Fn(&[i8; 4]) -> W,
@@ -87,14 +87,14 @@ pub(super) unsafe fn compute<M: Micro, W: Copy>(
     run: unsafe extern "C" fn(&mut Channels<W>),
 ) -> Option<()> {
     if tile.taps.rows * tile.taps.columns > TAPS_MAX || tile.channels < 4 {
-        return tile.model(0, out);
+        return if ANY { tile.model(0, out) } else { None };
     }
-    if !tile.fits(out) {
+    if !ANY && !tile.are_short || !tile.fits(out) {
         return None;
     }
     let input = |first: usize| Some(tile.input.as_ptr().wrapping_add(first));
     // SAFETY: the caller's promise; `fits` holds that all windows lie in the input.
-    unsafe { compute_quads::<M, W>(tile, out, input, spread, sum, run) }
+    unsafe { compute_quads::<M, W, ANY>(tile, out, input, spread, sum, run) }
 }
 
 /// Computes four channels after the other; `input` gives the first window's first tap of those from a channel on.
@@ -103,7 +103,7 @@ pub(super) unsafe fn compute<M: Micro, W: Copy>(
 /// As [`compute`], for at least four channels and at most [`TAPS_MAX`] taps; constants, weights and outputs are those of the tile, and at
 /// `input` there are four elements at each tap of each window.
 #[inline(always)]
-unsafe fn compute_quads<M: Micro, W: Copy>(
+unsafe fn compute_quads<M: Micro, W: Copy, const ANY: bool>(
     tile: &Depthwise<'_>,
     out: &mut [i8],
     mut input: impl FnMut(usize) -> Option<*const i8>,
@@ -153,7 +153,7 @@ unsafe fn compute_quads<M: Micro, W: Copy>(
         let is_short = |(multiplier, shift): (&i32, &i32)| {
             M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
         };
-        if !tile.are_short && !multipliers.iter().zip(&shifts).all(is_short) {
+        if ANY && !tile.are_short && !multipliers.iter().zip(&shifts).all(is_short) {
             Depthwise { channels: first + 4, ..*tile }.model(first, out)?;
             first += 4;
             continue;

@@ -26,10 +26,11 @@ impl Micro for Dsp {
 
     fn multiply_quads(tile: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "dsp")]
-        if tile.fits(pixels, out) {
-            // SAFETY: the loops are those that are described there.
-            return unsafe { super::windows::multiply(&windows::LOOPS, tile, pixels, out) };
+        // SAFETY: the loops are those that are described there.
+        unsafe {
+            super::windows::multiply(&windows::LOOPS, tile, pixels, out)
         }
+        #[cfg(not(cortado_isa = "dsp"))]
         tile.model::<Self>(pixels, out)
     }
 
@@ -120,23 +121,23 @@ impl Micro for Dsp {
 
     const FRAMES: bool = true;
 
-    fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
+    fn depthwise<const ANY: bool>(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "dsp")]
         // SAFETY: the loop reads and writes four elements per tap and window as the tile has them.
         unsafe {
             let (spread, sum) = (depthwise::spread, depthwise::sum);
-            channels::compute::<Self, _>(tile, out, spread, sum, depthwise::multiply)
+            channels::compute::<Self, _, ANY>(tile, out, spread, sum, depthwise::multiply)
         }
         #[cfg(not(cortado_isa = "dsp"))]
         tile.model(0, out)
     }
 
-    fn depthwise_framed(framed: &Framed<'_>, out: &mut [i8]) -> Option<()> {
+    fn depthwise_framed<const ANY: bool>(framed: &Framed<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "dsp")]
         // SAFETY: as above.
         unsafe {
             let (spread, sum) = (depthwise::spread, depthwise::sum);
-            channels::compute_framed::<Self, _>(framed, out, spread, sum, depthwise::multiply)
+            channels::compute_framed::<Self, _, ANY>(framed, out, spread, sum, depthwise::multiply)
         }
         #[cfg(not(cortado_isa = "dsp"))]
         framed.model(out)

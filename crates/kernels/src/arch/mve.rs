@@ -53,9 +53,8 @@ impl Micro for Mve {
     #[inline(always)]
     fn multiply_quads(quads: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "mve")]
-        if quads.depth > 0 {
-            return quad::multiply(quads, pixels, out);
-        }
+        return quad::multiply(quads, pixels, out);
+        #[cfg(not(cortado_isa = "mve"))]
         quads.model::<Self>(pixels, out)
     }
 
@@ -139,9 +138,9 @@ impl Micro for Mve {
         super::Scalar::fold(rows, bias, offset, out)
     }
 
-    fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
+    fn depthwise<const ANY: bool>(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "mve")]
-        return depthwise::compute(tile, out);
+        return depthwise::compute::<ANY>(tile, out);
         #[cfg(not(cortado_isa = "mve"))]
         tile.model_spread(out)
     }

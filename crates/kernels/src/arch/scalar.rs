@@ -21,14 +21,13 @@ impl Micro for Scalar {
 
     fn multiply_quads(tile: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
         #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
-        if tile.fits(pixels, out) {
-            // SAFETY: the loops are those that are described there.
-            return unsafe { super::windows::multiply(&windows::LOOPS, tile, pixels, out) };
+        // SAFETY: the loops are those that are described there.
+        unsafe {
+            super::windows::multiply(&windows::LOOPS, tile, pixels, out)
         }
         #[cfg(all(cortado_isa = "scalar", cortado_thumb = "1"))]
-        if pixels > 0 && tile.depth > 0 {
-            return thumb1::multiply(tile, pixels, out);
-        }
+        return thumb1::multiply(tile, pixels, out);
+        #[cfg(not(cortado_isa = "scalar"))]
         tile.model::<Self>(pixels, out)
     }
 
@@ -83,21 +82,21 @@ impl Micro for Scalar {
     // The smallest cores have no room for a frame on their stacks.
     const FRAMES: bool = !cfg!(cortado_thumb = "1");
 
-    fn depthwise(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
+    fn depthwise<const ANY: bool>(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "scalar")]
         // SAFETY: the loop reads and writes four elements per tap and window as the tile has them.
         unsafe {
-            channels::compute::<Self, _>(tile, out, spread, sum, multiply_channels)
+            channels::compute::<Self, _, ANY>(tile, out, spread, sum, multiply_channels)
         }
         #[cfg(not(cortado_isa = "scalar"))]
         tile.model(0, out)
     }
 
-    fn depthwise_framed(framed: &Framed<'_>, out: &mut [i8]) -> Option<()> {
+    fn depthwise_framed<const ANY: bool>(framed: &Framed<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "scalar")]
         // SAFETY: as above.
         unsafe {
-            channels::compute_framed::<Self, _>(framed, out, spread, sum, multiply_channels)
+            channels::compute_framed::<Self, _, ANY>(framed, out, spread, sum, multiply_channels)
         }
         #[cfg(not(cortado_isa = "scalar"))]
         framed.model(out)

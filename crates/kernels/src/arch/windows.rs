@@ -62,7 +62,7 @@ pub(super) struct Loops {
     pub(super) multiply: unsafe extern "C" fn(&mut Channels),
 }
 
-/// [`Quads::model`], for at least one window, that [`Quads::fits`] holds for.
+/// [`Quads::model`].
 ///
 /// Windows at the end overlap those before; where there are fewer than the loops take, the last one is computed repeatedly.
 ///
@@ -74,6 +74,9 @@ pub(super) unsafe fn multiply(
     pixels: usize,
     out: &mut [i8],
 ) -> Option<()> {
+    if !quads.fits(pixels, out) {
+        return None;
+    }
     // SAFETY: the caller's promise; a single piece keeps no sums.
     unsafe {
         match quads.depth <= WIDE_WORDS / loops.words {

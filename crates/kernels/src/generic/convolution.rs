@@ -3,6 +3,7 @@
 use super::taps::Axis;
 use super::{halves, require_disjoint, unpack_halves};
 use crate::memory::{Location, Memory};
+use crate::micro::is_short;
 use crate::operand::{Lists, Loaded, LoadedTensor};
 use core::num::NonZeroUsize;
 use cortado_contract::ops::quantized_conv2d::{ConvArguments, ConvParams, ConvShape, Plane};
@@ -17,18 +18,19 @@ pub(super) const STATE_WORDS: usize = 16;
 type Kernel = fn(&ConvShape, &ConvParams<'_>, &[i8], &[i8], &mut [i8]) -> Option<()>;
 
 /// Packs a checked convolution: word 0 holds the output's zero point and limits, a location for each operand and two numbers of 16
-/// bits in each other word.
+/// bits in each other word. `form` tells the [form](super::form) from the extents and from whether all factors are short.
 pub(super) fn prepare<L: Lists>(
     arguments: &ConvArguments<'_, Loaded<L>>,
     shape: Option<ConvShape>,
     program: &[u8],
     state: &mut [u32],
+    form: impl FnOnce(&ConvShape, bool) -> u16,
 ) -> Result<(), Violation> {
     let ConvArguments { input, weight, bias, out, activation, .. } = *arguments;
     let (multipliers, shifts) = (arguments.requantize_multipliers, arguments.requantize_shifts);
     let operands = [Some(input), Some(weight), bias, Some(multipliers), Some(shifts)];
     require_disjoint(out, arguments.out_argument, &operands)?;
-    check_factors(program, multipliers, shifts, arguments.multipliers_argument())?;
+    let are_short = check_factors(program, multipliers, shifts, arguments.multipliers_argument())?;
     let (Some(shape), Some(words)) = (shape, state.first_chunk_mut::<STATE_WORDS>()) else {
         return Err(Violation { argument: 0, rule: Rule::Shape });
     };
@@ -53,9 +55,17 @@ pub(super) fn prepare<L: Lists>(
         plane(shape.padding),
         plane(shape.dilation),
         pair(shape.batches, shape.group_channels),
-        halves(arguments.input_offset.0, 0),
+        halves(arguments.input_offset.0, i32::from(form(&shape, are_short))),
     ];
     Ok(())
+}
+
+/// The form that a convolution was packed with; all bits for other state.
+pub(super) const fn form(state: &[u32]) -> u16 {
+    match *state {
+        [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, last] => (last >> 16) as u16,
+        _ => u16::MAX,
+    }
 }
 
 /// Runs a kernel on a packed convolution.
@@ -64,13 +74,15 @@ pub(super) fn execute(state: &[u32], memory: &mut Memory<'_>, kernel: Kernel) ->
     let shape = unpack_shape(words);
     let [_, output_offset, min, max] = words[0].to_le_bytes().map(|byte| i32::from(byte as i8));
     let (input_offset, _) = unpack_halves(words[15]);
-    let [_, input, out, weights, bias, multipliers, shifts, ..] = words.map(Location::from_word);
+    let [_, input, out, weights, bias, multipliers, shifts, ..] = *words;
     let outputs = shape.batches * shape.output.area() * shape.out_channels;
-    let (reader, out) = memory.write::<i8>(out?, outputs)?;
+    let (reader, out) = memory.write::<i8>(Location::from_word(out)?, outputs)?;
     let inputs = shape.batches * shape.input.area() * shape.in_channels;
-    let input = reader.read::<i8>(input?, inputs)?;
-    let weights = reader.read::<i8>(weights?, shape.out_channels * shape.kernel_size())?;
-    let bias = match bias {
+    let input = reader.read::<i8>(Location::from_word(input)?, inputs)?;
+    let weight_count = shape.out_channels * shape.kernel_size();
+    let weights = reader.read::<i8>(Location::from_word(weights)?, weight_count)?;
+    let factors = |word| reader.read::<i32>(Location::from_word(word)?, shape.out_channels);
+    let bias = match Location::from_word(bias) {
         Some(location) => Some(reader.read::<i32>(location, shape.out_channels)?),
         None => None,
     };
@@ -79,8 +91,8 @@ pub(super) fn execute(state: &[u32], memory: &mut Memory<'_>, kernel: Kernel) ->
         output_offset: OutputOffset(output_offset),
         bias,
         rescale: Rescale::PerChannel {
-            multipliers: reader.read(multipliers?, shape.out_channels)?,
-            shifts: reader.read(shifts?, shape.out_channels)?,
+            multipliers: factors(multipliers)?,
+            shifts: factors(shifts)?,
         },
         activation: Activation { min, max },
     };
@@ -133,20 +145,21 @@ pub(super) fn axes(shape: &ConvShape) -> (Axis, Axis) {
     (rows, columns)
 }
 
-/// Checks the rescaling factors of all channels. They must be in the file, where nothing can change them after this check; the
-/// shifts' argument follows that of the multipliers.
+/// Checks the rescaling factors of all channels, and returns whether all of them are short for the loops of every instruction set. They
+/// must be in the file, where nothing can change them after this check; the shifts' argument follows that of the multipliers.
 pub(super) fn check_factors(
     program: &[u8],
     multipliers: &LoadedTensor,
     shifts: &LoadedTensor,
     multipliers_argument: u8,
-) -> Result<(), Violation> {
+) -> Result<bool, Violation> {
     let multipliers = table(program, multipliers, multipliers_argument)?;
     let shifts = table(program, shifts, multipliers_argument + 1)?;
-    let valid = multipliers.iter().zip(shifts).all(|(multiplier, shift)| {
-        Requantize { multiplier: *multiplier, shift: *shift }.is_valid()
-    });
-    require(valid, multipliers_argument, Rule::Range)
+    let factors = multipliers.iter().zip(shifts);
+    let mut factors =
+        factors.map(|(multiplier, shift)| Requantize { multiplier: *multiplier, shift: *shift });
+    require(factors.clone().all(Requantize::is_valid), multipliers_argument, Rule::Range)?;
+    Ok(factors.all(is_short))
 }
 
 fn table<'p>(

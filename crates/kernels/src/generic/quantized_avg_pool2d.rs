@@ -38,6 +38,37 @@ pub fn avg_pool<M: Micro>(
     for_each_run(pool, input, out, |windows, out| M::average_windows(windows, activation, out))
 }
 
+/// [`avg_pool`] of windows all of which lie in the image, without gaps between their positions.
+fn avg_pool_whole<M: Micro>(
+    pool: &Pool,
+    activation: Activation,
+    input: &[i8],
+    out: &mut [i8],
+) -> Option<()> {
+    let Pool { batch, channels, height, width } = pool;
+    let channels = *channels as usize;
+    let (pixels, row_step) = (width.out as usize * channels, width.input as usize * channels);
+    let mut windows = Windows {
+        first: Window { elements: input, row_step, column_step: channels },
+        rows: height.kernel as usize,
+        columns: width.kernel as usize,
+        count: width.out as usize,
+        step: width.stride as usize * channels,
+    };
+    let mut out = out;
+    for image in 0..*batch as usize {
+        let mut row = image * height.input as usize;
+        for _ in 0..height.out {
+            windows.first.elements = input.get(row * row_step..)?;
+            let (pixels, rest) = out.split_at_mut_checked(pixels)?;
+            M::average_windows(&windows, activation, pixels)?;
+            out = rest;
+            row += height.stride as usize;
+        }
+    }
+    Some(())
+}
+
 /// Calls `compute` with windows that follow each other in a row of the result and have the same extents, and with their pixels of it.
 #[inline(always)]
 pub(super) fn for_each_run(
@@ -98,11 +129,50 @@ pub(super) fn prepare<L: Lists>(
     state: &mut [u32],
 ) -> Result<(), Violation> {
     let QuantizedAvgPool2d { input, out, .. } = arguments;
-    pack(&arguments.pool()?, Activation::INT8, input, out, argument::out, state)
+    let pool = arguments.pool()?;
+    pack(&pool, Activation::INT8, input, out, argument::out, state)?;
+    if let [head, ..] = state {
+        *head |= u32::from(form_of(&pool)) << FORM_SHIFT;
+    }
+    Ok(())
+}
+
+/// Windows all of which lie in the image, without gaps between their positions.
+const WHOLE: u16 = 1;
+/// Anything else.
+const OTHER: u16 = 2;
+
+fn form_of(pool: &Pool) -> u16 {
+    let is_inside = |axis: &quantized_avg_pool2d::Windows| {
+        let last = u64::from(axis.out.saturating_sub(1)) * u64::from(axis.stride);
+        axis.padding == 0
+            && axis.dilation == 1
+            && last + u64::from(axis.kernel) <= u64::from(axis.input)
+    };
+    if is_inside(&pool.height) && is_inside(&pool.width) { WHOLE } else { OTHER }
+}
+
+/// See [`super::form`].
+pub(super) const fn form(state: &[u32]) -> u16 {
+    if let [head, ..] = state { (*head >> FORM_SHIFT) as u16 } else { OTHER }
+}
+
+/// Word 0 has the form from this bit on.
+const FORM_SHIFT: u32 = 24;
+
+pub(super) const fn narrowed<M: Micro>(forms: u16) -> Option<super::Execute> {
+    if forms == WHOLE { Some(execute_whole::<M>) } else { None }
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     execute_pool(state, memory, avg_pool::<M>)
+}
+
+fn execute_whole<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    if form(state) != WHOLE {
+        return None;
+    }
+    execute_pool(state, memory, avg_pool_whole::<M>)
 }
 
 /// Word 0 (the range of results), input, output, batch, channels, and pairs of extents.

@@ -18,6 +18,7 @@
 
 use super::convolution::{self, axes};
 use super::taps::{Axis, Taps};
+use super::{ALL_FORMS, has};
 use crate::memory::Memory;
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
@@ -43,6 +44,17 @@ pub fn conv_s8<M: Micro>(
     weights: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
+    conv_of::<M, ALL_FORMS>(shape, params, input, weights, out)
+}
+
+/// [`conv_s8`] for some forms.
+fn conv_of<M: Micro, const FORMS: u16>(
+    shape: &ConvShape,
+    params: &ConvParams<'_>,
+    input: &[i8],
+    weights: &[i8],
+    out: &mut [i8],
+) -> Option<()> {
     let groups = shape.in_channels.checked_div(shape.group_channels)?;
     let group_outputs = shape.out_channels.checked_div(groups)?;
     let depth = shape.kernel_size();
@@ -51,6 +63,9 @@ pub fn conv_s8<M: Micro>(
             let image = Image { shape, params, input, weights, batch, group };
             let (mut first, end) = (group * group_outputs, (group + 1) * group_outputs);
             if group_outputs < 4 || depth > WINDOWS_BYTES && !is_pointwise(shape) {
+                if !has(FORMS, OTHER) {
+                    return None;
+                }
                 image.convolve_runs::<M>(first, end, out)?;
                 continue;
             }
@@ -59,7 +74,7 @@ pub fn conv_s8<M: Micro>(
                 first = first.min(end - 4);
                 let count = CHANNELS_MAX.min(end - first);
                 let weights = weights.get(first * depth..)?.get(..count * depth)?;
-                image.convolve::<M>(weights, first, count, out)?;
+                image.convolve::<M, FORMS>(weights, first, count, out)?;
                 first += count;
             }
         }
@@ -75,8 +90,9 @@ pub fn conv_s8<M: Micro>(
 /// convolutions have them: they are turned around, some channels at a time.
 ///
 /// `None` when a slice is shorter than the extents say, or there are less than four channels or more than [`TURNED_BYTES`]` / 4` taps.
+/// `FORMS` are those of a convolution with its weights turned around.
 #[inline(never)]
-pub(super) fn convolve_turned<M: Micro>(
+pub(super) fn convolve_turned<M: Micro, const FORMS: u16>(
     shape: &ConvShape,
     params: &ConvParams<'_>,
     input: &[i8],
@@ -99,24 +115,26 @@ pub(super) fn convolve_turned<M: Micro>(
             let column = weights.get(channel..)?.iter().step_by(out_channels);
             row.iter_mut().zip(column).for_each(|(turned, weight)| *turned = *weight);
         }
-        image.convolve::<M>(turned, first, count, out)?;
+        image.convolve::<M, FORMS>(turned, first, count, out)?;
         first += count;
     }
     (at_a_time > 0).then_some(())
 }
 
 /// The buffer for weights that are turned around.
-pub(super) const TURNED_BYTES: usize = if IS_SMALL { 512 } else { 1024 };
+pub(super) const TURNED_BYTES: usize = if IS_SMALL { SMALL_TURNED_BYTES } else { 1024 };
+pub(super) const SMALL_TURNED_BYTES: usize = 512;
 
 /// The channels whose constants are kept at a time.
 pub(super) const CHANNELS_MAX: usize = 64;
 /// The buffer for gathered windows: twelve of 3 × 3 pixels with 16 channels, three of 64; a fourth one for the loops that take four at a
 /// time. Less on the smallest cores, whose loops take one window at a time and whose stacks are short.
 const WINDOWS_BYTES: usize = match (IS_SMALL, cfg!(cortado_isa = "scalar")) {
-    (true, _) => 640,
+    (true, _) => SMALL_WINDOWS_BYTES,
     (_, true) => 2304,
     _ => 1728,
 };
+const SMALL_WINDOWS_BYTES: usize = 640;
 const IS_SMALL: bool = cfg!(cortado_thumb = "1");
 
 /// Windows start at words where their extents allow it, so that they can be copied by words.
@@ -144,7 +162,7 @@ impl Image<'_> {
     ///
     /// Never inlined: the buffer for windows is on the stack only while it is needed.
     #[inline(never)]
-    fn convolve<M: Micro>(
+    fn convolve<M: Micro, const FORMS: u16>(
         &self,
         weights: &[i8],
         first: usize,
@@ -155,13 +173,17 @@ impl Image<'_> {
         let depth = self.shape.kernel_size();
         let mut whole = [0; CHANNELS_MAX];
         let weights = weights.get(..count * depth)?;
-        let block =
-            Block::new::<M>(self.params, weights, first, out_channels, whole.get_mut(..count)?)?;
+        let whole = whole.get_mut(..count)?;
+        let block = Block::of::<M, FORMS>(self.params, weights, first, out_channels, whole)?;
         let image = self.batch.checked_mul(output.area() * out_channels)?;
         let out = out.get_mut(image..)?.get_mut(..output.area() * out_channels)?;
-        if is_pointwise(self.shape) {
+        let is_gathered = has(FORMS, GATHERED | OTHER);
+        if has(FORMS, POINTWISE | OTHER) && (!is_gathered || is_pointwise(self.shape)) {
             let image = self.batch.checked_mul(input.area() * in_channels)?;
-            return block.multiply::<M>(self.input.get(image..)?, output.area(), out);
+            return block.multiply_of::<M, FORMS>(self.input.get(image..)?, output.area(), out);
+        }
+        if !is_gathered {
+            return None;
         }
         let mut buffer = Windows::new();
         let mut windows = Gathering::new(self);
@@ -169,8 +191,8 @@ impl Image<'_> {
         let at_a_time = if room > M::WINDOWS { room - room % M::WINDOWS } else { room };
         for out in out.chunks_mut((at_a_time * out_channels).max(1)) {
             let pixels = out.len().checked_div(out_channels)?;
-            windows.gather::<M>(pixels, &mut buffer.0)?;
-            block.multiply::<M>(&buffer.0, pixels, out)?;
+            windows.gather::<M, FORMS>(pixels, &mut buffer.0)?;
+            block.multiply_of::<M, FORMS>(&buffer.0, pixels, out)?;
         }
         Some(())
     }
@@ -245,6 +267,16 @@ impl<'a> Block<'a> {
         out_step: usize,
         whole: &'a mut [i32],
     ) -> Option<Self> {
+        Self::of::<M, ALL_FORMS>(params, weights, first, out_step, whole)
+    }
+
+    fn of<M: Micro, const FORMS: u16>(
+        params: &ConvParams<'a>,
+        weights: &'a [i8],
+        first: usize,
+        out_step: usize,
+        whole: &'a mut [i32],
+    ) -> Option<Self> {
         let depth = weights.len().checked_div(whole.len())?;
         let bias = match params.bias {
             Some(bias) => Some(bias.get(first..)?),
@@ -262,7 +294,7 @@ impl<'a> Block<'a> {
             whole,
             multipliers,
             shifts,
-            long_quads: long_quads::<M>(multipliers, shifts),
+            long_quads: if has(FORMS, OTHER) { long_quads::<M>(multipliers, shifts) } else { 0 },
             first,
             input_offset: added,
             output_offset: params.output_offset.0,
@@ -277,6 +309,19 @@ impl<'a> Block<'a> {
         pixels: usize,
         out: &mut [i8],
     ) -> Option<()> {
+        self.multiply_of::<M, ALL_FORMS>(windows, pixels, out)
+    }
+
+    /// [`Self::multiply`] for some forms: without [`OTHER`], channels come in fours, and all factors are short.
+    fn multiply_of<M: Micro, const FORMS: u16>(
+        &self,
+        windows: &[i8],
+        pixels: usize,
+        out: &mut [i8],
+    ) -> Option<()> {
+        if !has(FORMS, OTHER) {
+            return M::multiply_quads(&self.tile(windows, 0)?, pixels, out.get_mut(self.first..)?);
+        }
         let count = self.whole.len();
         if self.long_quads == 0 {
             self.part::<M>(windows, 0, count / 4, true, pixels, out)?;
@@ -303,22 +348,29 @@ impl<'a> Block<'a> {
         pixels: usize,
         out: &mut [i8],
     ) -> Option<()> {
-        let quads = Quads {
+        let mut tile = self.tile(windows, index)?;
+        tile.whole = tile.whole.get(..quads)?;
+        let out = out.get_mut(self.first + index..)?;
+        match is_short && self.depth > 0 {
+            true => M::multiply_quads(&tile, pixels, out),
+            false => tile.model::<M>(pixels, out),
+        }
+    }
+
+    /// All channels in fours from the one at `index` on.
+    #[inline(always)]
+    fn tile<'t>(&'t self, windows: &'t [i8], index: usize) -> Option<Quads<'t>> {
+        Some(Quads {
             windows,
             weights: self.weights.get(index * self.depth..)?,
             depth: self.depth,
-            whole: self.whole.get(index..)?.as_chunks::<4>().0.get(..quads)?,
+            whole: self.whole.get(index..)?.as_chunks::<4>().0,
             multipliers: self.multipliers.get(index..)?.as_chunks::<4>().0,
             shifts: self.shifts.get(index..)?.as_chunks::<4>().0,
             input_offset: self.input_offset,
             output_offset: self.output_offset,
             out_step: self.out_step,
-        };
-        let out = out.get_mut(self.first + index..)?;
-        match is_short {
-            true => M::multiply_quads(&quads, pixels, out),
-            false => quads.model::<M>(pixels, out),
-        }
+        })
     }
 }
 
@@ -343,10 +395,14 @@ impl<'a> Gathering<'a> {
     }
 
     /// Gathers the next `pixels` windows: those of a row that have all columns together, others one by one.
-    fn gather<M: Micro>(&mut self, pixels: usize, buffer: &mut [i8]) -> Option<()> {
+    fn gather<M: Micro, const FORMS: u16>(
+        &mut self,
+        pixels: usize,
+        buffer: &mut [i8],
+    ) -> Option<()> {
         let Image { shape, params, input, batch, group, .. } = *self.image;
         let depth = shape.kernel_size();
-        let is_run = shape.group_channels == shape.in_channels && shape.dilation.width == 1;
+        let is_run = !has(FORMS, OTHER) || has_runs(shape);
         // Minus the input offset is a zero point, which `int8` holds.
         let zero_point = params.input_offset.0.wrapping_neg() as i8;
         let row_step = shape.input.width * shape.in_channels;
@@ -394,6 +450,11 @@ impl<'a> Gathering<'a> {
         }
         Some(())
     }
+}
+
+/// Whether the taps of a window's row lie in the input one after the other, with all channels.
+fn has_runs(shape: &ConvShape) -> bool {
+    shape.group_channels == shape.in_channels && shape.dilation.width == 1
 }
 
 /// Whether every output pixel reads just the input pixel at its place, with all channels.
@@ -476,7 +537,7 @@ pub(super) fn for_each_run(
     mut visit: impl FnMut(usize, usize, usize) -> Option<()>,
 ) -> Option<()> {
     let ConvShape { input, in_channels, kernel, group_channels: depth, .. } = *shape;
-    let is_run = depth == in_channels && shape.dilation.width == 1;
+    let is_run = has_runs(shape);
     for (tap_row, row) in row.iter() {
         let row = (batch * input.height + row) * input.width;
         let tap_row = tap_row * kernel.width;
@@ -519,9 +580,50 @@ pub(super) fn prepare<L: Lists>(
     program: &[u8],
     state: &mut [u32],
 ) -> Result<(), Violation> {
-    convolution::prepare(&arguments.common(), arguments.shape(), program, state)
+    convolution::prepare(&arguments.common(), arguments.shape(), program, state, form_of)
 }
 
+/// Windows that lie in the input one after the other. With [`GATHERED`], what compilers write: a single group of channels, which come in
+/// fours, and short factors.
+const POINTWISE: u16 = 1;
+/// Windows that are gathered, row by row.
+pub(super) const GATHERED: u16 = 2;
+/// Anything else.
+const OTHER: u16 = 4;
+
+/// The form of a convolution, whose factors may all be short for the loops of every instruction set.
+pub(super) fn form_of(shape: &ConvShape, are_short: bool) -> u16 {
+    let is_plain = are_short
+        && has_runs(shape)
+        && shape.out_channels >= 4
+        && shape.out_channels.is_multiple_of(4)
+        && shape.kernel_size() > 0;
+    match (is_plain, is_pointwise(shape)) {
+        (true, true) => POINTWISE,
+        (true, false) if shape.kernel_size() <= SMALL_WINDOWS_BYTES => GATHERED,
+        _ => OTHER,
+    }
+}
+
+pub(super) use convolution::form;
+
+pub(super) const fn narrowed<M: Micro>(forms: u16) -> Option<super::Execute> {
+    match forms {
+        POINTWISE => Some(execute_of::<M, POINTWISE>),
+        GATHERED => Some(execute_of::<M, GATHERED>),
+        BOTH => Some(execute_of::<M, BOTH>),
+        _ => None,
+    }
+}
+const BOTH: u16 = POINTWISE | GATHERED;
+
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    convolution::execute(state, memory, conv_s8::<M>)
+    execute_of::<M, ALL_FORMS>(state, memory)
+}
+
+fn execute_of<M: Micro, const FORMS: u16>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    if form(state) & !FORMS != 0 {
+        return None;
+    }
+    convolution::execute(state, memory, conv_of::<M, FORMS>)
 }

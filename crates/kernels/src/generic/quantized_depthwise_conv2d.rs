@@ -17,12 +17,15 @@
 //! channels each, four of them are done at a time.
 
 use super::convolution::{self, axes};
-use super::quantized_conv2d::{Channels, TURNED_BYTES, convolve_turned};
-use super::taps::Taps;
+use super::quantized_conv2d::{
+    self, Channels, GATHERED, SMALL_TURNED_BYTES, TURNED_BYTES, convolve_turned,
+};
+use super::taps::{Axis, Taps};
+use super::{ALL_FORMS, has};
 use crate::memory::Memory;
 use crate::micro::{Micro, Window};
 use crate::operand::{Lists, Loaded};
-use crate::tile::{Depthwise, FRAME_PIXELS, Framed, Steps};
+use crate::tile::{Depthwise, FRAME_PIXELS, Framed, Steps, TAPS_MAX};
 use cortado_contract::ops::QuantizedDepthwiseConv2d;
 use cortado_contract::ops::quantized_conv2d::{ConvParams, ConvShape, Plane};
 use cortado_contract::ops::quantized_linear::Rescale;
@@ -44,26 +47,41 @@ pub fn depthwise_conv_s8<M: Micro>(
     weights: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
+    depthwise_of::<M, ALL_FORMS>(shape, params, input, weights, out)
+}
+
+/// [`depthwise_conv_s8`] for some forms.
+fn depthwise_of<M: Micro, const FORMS: u16>(
+    shape: &ConvShape,
+    params: &ConvParams<'_>,
+    input: &[i8],
+    weights: &[i8],
+    out: &mut [i8],
+) -> Option<()> {
     let ConvShape { batches, in_channels, out_channels, .. } = *shape;
     let multiplier = out_channels.checked_div(in_channels)?;
     if multiplier == 0 || multiplier * in_channels != out_channels {
         return None;
     }
-    let is_turned = in_channels == 1
-        && (4..).contains(&out_channels)
-        && (1..=TURNED_BYTES / 4).contains(&shape.kernel.area());
+    let is_turned = is_turned(shape);
     for batch in 0..batches {
         let image = Image { shape, params, input, weights, batch, multiplier };
-        if multiplier == 1 {
-            image.convolve_alike::<M>(out)?;
+        if has(FORMS, FRAMED | RECTANGLES | OTHER) && multiplier == 1 {
+            image.convolve_alike::<M, FORMS>(out)?;
             continue;
         }
-        if is_turned {
-            convolve_turned::<M>(shape, params, input, weights, batch, out)?;
+        if has(FORMS, TURNED | OTHER) && is_turned {
+            match has(FORMS, OTHER) {
+                true => convolve_turned::<M, ALL_FORMS>(shape, params, input, weights, batch, out)?,
+                false => convolve_turned::<M, GATHERED>(shape, params, input, weights, batch, out)?,
+            }
             continue;
+        }
+        if !has(FORMS, OTHER) {
+            return None;
         }
         if M::SPREADS {
-            image.convolve_alike::<M>(out)?;
+            image.convolve_alike::<M, FORMS>(out)?;
             continue;
         }
         let mut first = 0;
@@ -74,7 +92,8 @@ pub fn depthwise_conv_s8<M: Micro>(
             };
         }
     }
-    if (multiplier == 1 || is_turned || M::SPREADS) && params.activation != Activation::INT8 {
+    let is_clamped = multiplier == 1 || is_turned || M::SPREADS;
+    if is_clamped && params.activation != Activation::INT8 {
         let count = batches * shape.output.area() * out_channels;
         M::clamp(out.get_mut(..count)?, params.activation);
     }
@@ -83,9 +102,26 @@ pub fn depthwise_conv_s8<M: Micro>(
 
 const ONE: Plane = Plane::square(1);
 
+/// Whether a convolution is that of a single input channel with its weights turned around.
+fn is_turned(shape: &ConvShape) -> bool {
+    shape.in_channels == 1
+        && shape.out_channels >= 4
+        && (1..=TURNED_BYTES / 4).contains(&shape.kernel.area())
+}
+
 /// A step over positions whose rows have `width` of them, in elements.
 fn steps(step: Plane, width: usize, channels: usize) -> Steps {
     Steps { rows: step.height * width * channels, columns: step.width * channels }
+}
+
+/// The width of an image in its frame, if it has one and is small enough.
+fn frame_width(shape: &ConvShape) -> Option<usize> {
+    let ConvShape { input, output, in_channels, .. } = *shape;
+    let (rows, columns) = axes(shape);
+    let height = rows.framed(output.height)?;
+    let width = columns.framed(output.width)?;
+    let is_small = height.checked_mul(width)? <= FRAME_PIXELS && in_channels >= 4;
+    (is_small && (height, width) != (input.height, input.width)).then_some(width)
 }
 
 /// One image.
@@ -101,18 +137,29 @@ struct Image<'a> {
 impl Image<'_> {
     /// Computes all channels in a frame or by rectangles of windows with the same taps.
     #[inline(never)]
-    fn convolve_alike<M: Micro>(&self, out: &mut [i8]) -> Option<()> {
+    fn convolve_alike<M: Micro, const FORMS: u16>(&self, out: &mut [i8]) -> Option<()> {
         let ConvShape { output, .. } = *self.shape;
         let (rows, columns) = axes(self.shape);
         let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
-        let are_short = multipliers.iter().zip(shifts).all(|(multiplier, shift)| {
-            M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
-        });
+        // Other forms were prepared with short ones.
+        let mut factors = multipliers.iter().zip(shifts);
+        let are_short = !has(FORMS, OTHER)
+            || factors.all(|(multiplier, shift)| {
+                M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
+            });
         if M::FRAMES
+            && has(FORMS, FRAMED | OTHER)
             && let Some(framed) = self.framed(are_short)
         {
             let image = self.batch.checked_mul(output.area() * self.shape.out_channels)?;
-            return M::depthwise_framed(&framed, out.get_mut(image..)?);
+            let out = out.get_mut(image..)?;
+            return match has(FORMS, OTHER) {
+                true => M::depthwise_framed::<true>(&framed, out),
+                false => M::depthwise_framed::<false>(&framed, out),
+            };
+        }
+        if M::FRAMES && !has(FORMS, RECTANGLES | OTHER) {
+            return None;
         }
         let mut row = 0;
         while row < output.height {
@@ -122,7 +169,7 @@ impl Image<'_> {
                 let (column_taps, column_count) = columns.alike(column, output.width);
                 let count = Steps { rows: row_count, columns: column_count };
                 let taps = (&row_taps, &column_taps);
-                self.rectangle::<M>((row, column), count, taps, are_short, out)?;
+                self.rectangle::<M, FORMS>((row, column), count, taps, are_short, out)?;
                 column += column_count;
             }
             row += row_count;
@@ -135,13 +182,7 @@ impl Image<'_> {
     fn framed(&self, are_short: bool) -> Option<Framed<'_>> {
         let ConvShape { input, output, kernel, stride, padding, dilation, in_channels, .. } =
             *self.shape;
-        let (rows, columns) = axes(self.shape);
-        let height = rows.framed(output.height)?;
-        let width = columns.framed(output.width)?;
-        let is_small = height.checked_mul(width)? <= FRAME_PIXELS && in_channels >= 4;
-        if !is_small || (height, width) == (input.height, input.width) {
-            return None;
-        }
+        let width = frame_width(self.shape)?;
         let Rescale::PerChannel { multipliers, shifts } = self.params.rescale else { return None };
         Some(Framed {
             tile: Depthwise {
@@ -170,7 +211,7 @@ impl Image<'_> {
 
     /// Computes `count` windows from a position on, all with the same taps.
     #[inline(never)]
-    fn rectangle<M: Micro>(
+    fn rectangle<M: Micro, const FORMS: u16>(
         &self,
         (row, column): (usize, usize),
         count: Steps,
@@ -209,10 +250,11 @@ impl Image<'_> {
         };
         let pixel = (self.batch * output.height + row) * output.width + column;
         let out = out.get_mut(pixel * out_channels..)?;
-        if !has_taps {
-            return tile.fill(out);
+        match has(FORMS, OTHER) {
+            true if !has_taps => tile.fill(out),
+            true => M::depthwise::<true>(&tile, out),
+            false => M::depthwise::<false>(&tile, out),
         }
-        M::depthwise(&tile, out)
     }
 
     /// Computes the output channels from `first` on and returns their number.
@@ -345,9 +387,72 @@ pub(super) fn prepare<L: Lists>(
     program: &[u8],
     state: &mut [u32],
 ) -> Result<(), Violation> {
-    convolution::prepare(&arguments.common(), arguments.shape(), program, state)
+    convolution::prepare(&arguments.common(), arguments.shape(), program, state, form_of)
 }
 
+/// Small images that have a frame. With [`RECTANGLES`], what compilers write: an output channel for each input channel, four and more, at
+/// most [`TAPS_MAX`] taps, on the input in each window, and short factors.
+const FRAMED: u16 = 1;
+/// Other images.
+const RECTANGLES: u16 = 2;
+/// A single input channel, whose convolution with its weights turned around is [`GATHERED`].
+const TURNED: u16 = 4;
+/// Anything else.
+const OTHER: u16 = 8;
+
+fn form_of(shape: &ConvShape, are_short: bool) -> u16 {
+    let (rows, columns) = axes(shape);
+    // Windows without gaps between their taps have the fewest of them on the input at its edges.
+    let has_taps = |axis: &Axis, outputs: usize| {
+        axis.taps(0).count > 0 && axis.taps(outputs.saturating_sub(1)).count > 0
+    };
+    let is_plain = are_short
+        && shape.in_channels == shape.out_channels
+        && shape.out_channels >= 4
+        && shape.kernel.area() <= TAPS_MAX
+        && shape.dilation == ONE
+        && has_taps(&rows, shape.output.height)
+        && has_taps(&columns, shape.output.width);
+    match frame_width(shape) {
+        // What the smallest cores turn around as well.
+        _ if is_turned(shape)
+            && shape.kernel.area() <= SMALL_TURNED_BYTES / 4
+            && quantized_conv2d::form_of(shape, are_short) == GATHERED =>
+        {
+            TURNED
+        }
+        _ if !is_plain => OTHER,
+        Some(_) => FRAMED,
+        None => RECTANGLES,
+    }
+}
+
+pub(super) use convolution::form;
+
+pub(super) const fn narrowed<M: Micro>(forms: u16) -> Option<super::Execute> {
+    match forms {
+        FRAMED => Some(execute_of::<M, FRAMED>),
+        RECTANGLES => Some(execute_of::<M, RECTANGLES>),
+        ALIKE => Some(execute_of::<M, ALIKE>),
+        TURNED => Some(execute_of::<M, TURNED>),
+        FRAMED_TURNED => Some(execute_of::<M, FRAMED_TURNED>),
+        RECTANGLES_TURNED => Some(execute_of::<M, RECTANGLES_TURNED>),
+        ALIKE_TURNED => Some(execute_of::<M, ALIKE_TURNED>),
+        _ => None,
+    }
+}
+const ALIKE: u16 = FRAMED | RECTANGLES;
+const FRAMED_TURNED: u16 = FRAMED | TURNED;
+const RECTANGLES_TURNED: u16 = RECTANGLES | TURNED;
+const ALIKE_TURNED: u16 = ALIKE | TURNED;
+
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    convolution::execute(state, memory, depthwise_conv_s8::<M>)
+    execute_of::<M, ALL_FORMS>(state, memory)
+}
+
+fn execute_of<M: Micro, const FORMS: u16>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    if form(state) & !FORMS != 0 {
+        return None;
+    }
+    convolution::execute(state, memory, depthwise_of::<M, FORMS>)
 }

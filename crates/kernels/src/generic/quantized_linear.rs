@@ -15,7 +15,7 @@
 //! 2. Four rows of weights share each load of the input. The last four overlap those before where features do not come in fours; one or
 //!    two are done as a pair where instruction sets have a loop for that.
 
-use super::{halves, require_disjoint, unpack_halves};
+use super::{ALL_FORMS, halves, has, require_disjoint, unpack_halves};
 use crate::memory::{Location, Memory, Reader};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded, LoadedTensor};
@@ -44,6 +44,18 @@ pub fn linear_s8<M: Micro>(
     weights: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
+    linear_of::<M, ALL_FORMS>(shape, params, input, weights, out)
+}
+
+/// [`linear_s8`] for some forms.
+#[inline(always)]
+fn linear_of<M: Micro, const FORMS: u16>(
+    shape: LinearShape,
+    params: &LinearParams<'_>,
+    input: &[i8],
+    weights: &[i8],
+    out: &mut [i8],
+) -> Option<()> {
     let LinearShape { rows, in_features, out_features } = shape;
     if out_features == 0 {
         return Some(());
@@ -54,17 +66,23 @@ pub fn linear_s8<M: Micro>(
             Some(constants) if offset == 0 => {
                 M::multiply_lines(&shape, params, constants, input, weights, out)
             }
-            _ => with_offsets::<M>(shape, params, input, weights, out),
+            _ if has(FORMS, BIASES | OTHER) => {
+                with_offsets::<M>(shape, params, input, weights, out)
+            }
+            _ => None,
         };
     }
     let weights = weights.get(..out_features.checked_mul(in_features)?)?;
     let out = out.get_mut(..rows.checked_mul(out_features)?)?;
     let layer = Product { params, offset, constants, rows, in_features, out_features, weights };
     let whole = out_features / 4 * 4;
-    if whole > 0 {
+    if !has(FORMS, OTHER) {
+        layer.plain_quads::<M>(input, out)?;
+    } else if whole > 0 {
         layer.quads::<M>(input, 0, whole, out)?;
     }
     match out_features - whole {
+        _ if !has(FORMS, OTHER) => {}
         0 => {}
         // The last four features overlap those before.
         rest if whole > 0 && !(M::PAIRS && rest <= 2) => {
@@ -151,6 +169,26 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
+    /// Computes all features of all rows, of a layer that is not [`OTHER`]: the last four may overlap those before.
+    #[inline(always)]
+    fn plain_quads<M: Micro>(&self, input: &[i8], out: &mut [i8]) -> Option<()> {
+        let (constants, depth) = (self.constants?, self.in_features);
+        for row in 0..self.rows {
+            let lhs = input.get(row * depth..)?.get(..depth)?;
+            let out = out.get_mut(row * self.out_features..)?.get_mut(..self.out_features)?;
+            let mut first = 0;
+            while first < out.len() {
+                first = first.min(out.len().checked_sub(4)?);
+                let sums = constants.get(first..)?.as_chunks::<4>().0;
+                let out = out.get_mut(first..)?;
+                let whole = out.len() / 4 * 4;
+                self.row::<M, false>(lhs, first, sums, self.offset, out.get_mut(..whole)?)?;
+                first += whole;
+            }
+        }
+        Some(())
+    }
+
     /// Computes `count` features from `first` on of all rows, in fours.
     #[inline(always)]
     fn quads<M: Micro>(
@@ -169,7 +207,7 @@ impl Product<'_> {
                 for row in 0..self.rows {
                     let lhs = input.get(row.checked_mul(depth)?..)?.get(..depth)?;
                     let out = out.get_mut(row * self.out_features + first..)?.get_mut(..count)?;
-                    self.row::<M>(lhs, first, sums, self.offset, out)?;
+                    self.row::<M, true>(lhs, first, sums, self.offset, out)?;
                 }
             }
             _ => {
@@ -182,9 +220,9 @@ impl Product<'_> {
         Some(())
     }
 
-    /// Computes features from `first` on of a row, whose sums start with `sums`.
+    /// Computes features from `first` on of a row, whose sums start with `sums`; of `ANY` factors, or with short ones.
     #[inline(always)]
-    fn row<M: Micro>(
+    fn row<M: Micro, const ANY: bool>(
         &self,
         lhs: &[i8],
         first: usize,
@@ -207,9 +245,10 @@ impl Product<'_> {
         // A single factor stands there four times.
         let step = if let Rescale::PerTensor(_) = self.params.rescale { 4 } else { 1 };
         let factors = multipliers.as_flattened().iter().zip(shifts.as_flattened()).step_by(step);
-        let are_short = factors.into_iter().all(|(multiplier, shift)| {
+        let mut are_short = factors.into_iter().map(|(multiplier, shift)| {
             M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
         });
+        let has_loop = !ANY || !lhs.is_empty() && are_short.all(|is_short| is_short);
         let row = Row {
             input: lhs,
             weights: self.weights.get(first.checked_mul(lhs.len())?..)?,
@@ -219,7 +258,7 @@ impl Product<'_> {
             input_offset: offset,
             output_offset: self.params.output_offset.0,
         };
-        if are_short { M::multiply_row(&row, out) } else { row.model::<M>(out) }
+        if has_loop { M::multiply_row(&row, out) } else { row.model::<M>(out) }
     }
 
     /// Computes `count` features from `first` on, four and more, of all rows; what their sums start with is put together first.
@@ -249,7 +288,7 @@ impl Product<'_> {
             }
             added = correction;
             let out = out.get_mut(row * self.out_features + first..)?.get_mut(..count)?;
-            self.row::<M>(lhs, first, &sums, self.offset, out)?;
+            self.row::<M, true>(lhs, first, &sums, self.offset, out)?;
         }
         Some(())
     }
@@ -323,13 +362,16 @@ pub(super) fn prepare<L: Lists>(
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    execute_form::<M, false>(state, memory)
+    execute_of::<M, ALL_FORMS>(state, memory)
 }
 
-/// A weight offset of 0, a constant term, four output features and more, and a short factor: what compilers write.
-const PLAIN: u16 = 1;
+/// A bias. With [`SUMS`], what compilers write: a weight offset of 0, a constant term, four output features and more of an input feature
+/// and more, and a short factor.
+const BIASES: u16 = 1;
+/// A kernel sum.
+const SUMS: u16 = 2;
 /// Anything else.
-const OTHER: u16 = 2;
+const OTHER: u16 = 4;
 
 /// See [`super::form`].
 pub(super) const fn form(state: &[u32]) -> u16 {
@@ -338,31 +380,32 @@ pub(super) const fn form(state: &[u32]) -> u16 {
     };
     let is_plain = *constants != Location::to_word(None)
         && *features >> 16 >= 4
+        && *features & 0xffff != 0
         && *offsets >> 16 == 0
         && (*multiplier as i32) >= 1 << 30
         && ((*head >> 8) as i8) < 0;
-    if is_plain { PLAIN } else { OTHER }
+    match is_plain {
+        false => OTHER,
+        true if *head & IS_KERNEL_SUM != 0 => SUMS,
+        true => BIASES,
+    }
 }
 
 pub(super) const fn narrowed<M: Micro>(forms: u16) -> Option<super::Execute> {
-    if forms == PLAIN { Some(execute_form::<M, true>) } else { None }
+    match forms {
+        BIASES => Some(execute_of::<M, BIASES>),
+        SUMS => Some(execute_of::<M, SUMS>),
+        _ => None,
+    }
 }
 
-/// What is plain is said again to the compiler, which leaves the rest of the kernel off.
-fn execute_form<M: Micro, const IS_PLAIN: bool>(
-    state: &[u32],
-    memory: &mut Memory<'_>,
-) -> Option<()> {
-    if IS_PLAIN && form(state) != PLAIN {
+fn execute_of<M: Micro, const FORMS: u16>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    if form(state) & !FORMS != 0 {
         return None;
     }
     let (words, [multiplier]) = state.split_first_chunk::<LAYER_WORDS>()? else { return None };
-    execute_layer::<M>(words, memory, |_, _, shift| {
-        let factor = Requantize { multiplier: *multiplier as i32, shift };
-        if IS_PLAIN && !M::is_short(factor) {
-            return None;
-        }
-        Some(Rescale::PerTensor(factor))
+    execute_layer::<M, FORMS>(words, memory, |_, _, shift| {
+        Some(Rescale::PerTensor(Requantize { multiplier: *multiplier as i32, shift }))
     })
 }
 
@@ -414,7 +457,7 @@ impl Layer<'_> {
 }
 
 /// Runs a packed layer; `rescale` makes the factors from the reader, the number of output features and the shift.
-pub(super) fn execute_layer<M: Micro>(
+pub(super) fn execute_layer<M: Micro, const FORMS: u16>(
     words: &[u32; LAYER_WORDS],
     memory: &mut Memory<'_>,
     rescale: impl for<'r> FnOnce(&Reader<'r>, usize, i32) -> Option<Rescale<'r>>,
@@ -448,5 +491,5 @@ pub(super) fn execute_layer<M: Micro>(
         rescale: rescale(&reader, shape.out_features, i32::from((head >> 8) as i8))?,
         activation: Activation { min, max },
     };
-    linear_s8::<M>(shape, &params, input, weights, out)
+    linear_of::<M, FORMS>(shape, &params, input, weights, out)
 }

@@ -2,6 +2,7 @@
 //!
 //! The loop is that of [`super::quantized_linear`].
 
+use super::ALL_FORMS;
 use super::convolution::check_factors;
 use super::quantized_linear::{LAYER_WORDS, Layer, execute_layer};
 use crate::memory::{Location, Memory};
@@ -51,7 +52,7 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
     let (words, [multipliers, shifts]) = state.split_first_chunk::<LAYER_WORDS>()? else {
         return None;
     };
-    execute_layer::<M>(words, memory, |reader, out_features, _| {
+    execute_layer::<M, ALL_FORMS>(words, memory, |reader, out_features, _| {
         Some(Rescale::PerChannel {
             multipliers: reader.read(Location::from_word(*multipliers)?, out_features)?,
             shifts: reader.read(Location::from_word(*shifts)?, out_features)?,

@@ -232,7 +232,7 @@ pub(super) fn prepare<L: Lists>(
     program: &[u8],
     state: &mut [u32],
 ) -> Result<(), Violation> {
-    convolution::prepare(&arguments.common(), arguments.shape(), program, state)
+    convolution::prepare(&arguments.common(), arguments.shape(), program, state, |_, _| 1)
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {

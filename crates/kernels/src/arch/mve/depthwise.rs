@@ -62,11 +62,11 @@ type Padded = [[i32; CHANNELS]; 3];
 /// The bias of channels that have none.
 static NO_BIAS: [i32; CHANNELS] = [0; CHANNELS];
 
-/// [`Depthwise::model_spread`].
-pub(super) fn compute(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
+/// [`Depthwise::model_spread`], of `ANY` tile.
+pub(super) fn compute<const ANY: bool>(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
     let taps = tile.taps.rows * tile.taps.columns;
     if taps > TAPS_MAX || !tile.are_short {
-        return tile.model_spread(out);
+        return if ANY { tile.model_spread(out) } else { None };
     }
     if !tile.fits(out) {
         return None;

@@ -52,7 +52,7 @@ const BLOCKS: usize = 9;
 /// [`Quads::model`], for a depth of one and more and short factors.
 #[inline(never)]
 pub(super) fn multiply(quads: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
-    if !quads.fits(pixels, out) {
+    if quads.depth == 0 || !quads.fits(pixels, out) {
         return None;
     }
     if quads.whole.is_empty() {

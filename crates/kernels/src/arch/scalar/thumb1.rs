@@ -13,7 +13,6 @@
 
 use super::super::channels::Channels;
 use super::super::pair::Pair;
-use super::Scalar;
 use crate::tile::{Quads, Row};
 
 /// What the loop over windows needs; it advances `windows` and `out`, and counts `count` down.
@@ -34,9 +33,12 @@ struct Quad {
     input_offset: i32,
 }
 
-/// [`Quads::model`], for one window and more, a depth of one and more, and short factors.
+/// [`Quads::model`], for a depth of one and more, and short factors.
 pub(super) fn multiply(quads: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Option<()> {
-    if !quads.fits(pixels, out) {
+    if pixels == 0 {
+        return Some(());
+    }
+    if quads.depth == 0 || !quads.fits(pixels, out) {
         return None;
     }
     let factors = quads.multipliers.iter().zip(quads.shifts);
@@ -61,14 +63,11 @@ pub(super) fn multiply(quads: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Opti
     Some(())
 }
 
-/// [`Row::model`], for short factors.
+/// [`Row::model`], for a depth of one and more, and short factors.
 pub(super) fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
-    if !row.fits(out) {
-        return None;
-    }
     let depth = row.input.len();
-    if depth == 0 {
-        return row.model::<Scalar>(out);
+    if depth == 0 || !row.fits(out) {
+        return None;
     }
     for (index, constants) in row.constants.iter().enumerate() {
         let factors = if row.has_one_factor() { 0 } else { index };

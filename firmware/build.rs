@@ -1,7 +1,7 @@
 //! Settles which board and instruction set the image is for, and writes its linker scripts.
 
 #[path = "../crates/host/src/boards/table.rs"]
-#[allow(dead_code, reason = "xtask uses the rest")]
+#[allow(dead_code, unreachable_pub, reason = "a module of a library, which uses the rest")]
 mod boards;
 
 use std::env;
@@ -99,6 +99,11 @@ fn write_outputs(board: &Board, target: Target) {
     let architecture = architecture(board.cpu);
     println!("cargo::rustc-cfg=cortado_architecture=\"{architecture}\"");
     println!("cargo::rustc-link-search={}", out.display());
+    if let Some(script) = constants_script(board) {
+        // Read first, so that it takes its sections before others do.
+        write(&out.join("constants.x"), &script);
+        println!("cargo::rustc-link-arg-bins=-Tconstants.x");
+    }
     for argument in ["--nmagic", "-Tlink.x", "-Tregions.x"] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
@@ -146,6 +151,22 @@ fn regions_script(board: &Board) -> String {
          ASSERT(__program_start <= __program_end, \"the image leaves no room for a program\");\n\
          ASSERT(__arena_start <= __arena_end, \"the statics leave no room for an arena\");\n"
     )
+}
+
+/// The script that places constants where the board keeps programs, for a model that would take most of its flash.
+fn constants_script(board: &Board) -> Option<String> {
+    let ProgramPlace::Own(Region { start, bytes }) = board.program else { return None };
+    let module = env::var("CORTADO_MODULE").ok()?;
+    // Where it is missing, the module does not compile and says why.
+    let program = Path::new(&module).with_extension("pte");
+    println!("cargo::rerun-if-changed={}", program.display());
+    let program = fs::metadata(program).ok()?;
+    (program.len() > u64::from(board.flash.bytes) / 2).then(|| {
+        format!(
+            "MEMORY\n{{\n  PROGRAM : ORIGIN = {start:#x}, LENGTH = {bytes:#x}\n}}\n\
+             SECTIONS\n{{\n  .constants : ALIGN(16) {{ *(.rodata .rodata.*) }} > PROGRAM\n}}\n"
+        )
+    })
 }
 
 /// Constants for `src/board.rs`.

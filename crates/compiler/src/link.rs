@@ -23,6 +23,19 @@ pub struct Linked {
     pub constants_start: usize,
 }
 
+impl Linked {
+    /// The kernels of an instruction set for these operators, narrowed to their forms as they are in a firmware.
+    pub fn kernels(&self, isa: Isa) -> Vec<Kernel> {
+        let all = self.operators.iter().zip(&self.forms);
+        let kernel = |(kind, forms): (&OperatorKind, &u16)| match isa {
+            Isa::Scalar => Kernel::narrowed::<arch::Scalar>(*kind, *forms),
+            Isa::Dsp => Kernel::narrowed::<arch::Dsp>(*kind, *forms),
+            Isa::Mve => Kernel::narrowed::<arch::Mve>(*kind, *forms),
+        };
+        all.map(kernel).collect()
+    }
+}
+
 /// Loads a file for a target.
 ///
 /// # Errors

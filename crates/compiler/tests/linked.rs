@@ -7,8 +7,7 @@ use cortado_contract::ops::OperatorKind;
 use cortado_contract::{Isa, Target};
 use cortado_host::local::{self, AlignedBytes, Lent, Method};
 use cortado_runtime::{
-    Banks, Kernel, LayoutPolicy, LoadError, Program, STATE_VERSION, arch, bytes_of, digest,
-    operators,
+    Banks, Kernel, LayoutPolicy, LoadError, Program, STATE_VERSION, bytes_of, digest, operators,
 };
 use std::fmt::Write;
 
@@ -57,6 +56,7 @@ fn kernels_for_some_forms_compute_the_same() {
                 Box::leak(Box::new(AlignedBytes::copy_of(&compiled.pte)));
             let whole = local::with_method(file, isa, LayoutPolicy::Refuse, run).unwrap();
             // The state is that of a set of just these operators.
+            let kernels = compiled.linked.kernels(isa);
             let Linked { operators, forms: of_each, state, constants_start } = compiled.linked;
             forms.extend(
                 operators
@@ -65,15 +65,6 @@ fn kernels_for_some_forms_compute_the_same() {
                     .zip(of_each.iter().copied())
                     .map(|(kind, form)| (kind as u8, form)),
             );
-            let kernels: Vec<Kernel> = operators
-                .iter()
-                .zip(&of_each)
-                .map(|(kind, forms)| match isa {
-                    Isa::Scalar => Kernel::narrowed::<arch::Scalar>(*kind, *forms),
-                    Isa::Dsp => Kernel::narrowed::<arch::Dsp>(*kind, *forms),
-                    Isa::Mve => Kernel::narrowed::<arch::Mve>(*kind, *forms),
-                })
-                .collect();
             let constants = &file.as_ref()[constants_start..];
             let linked = cortado_runtime::Linked::new(constants, state.leak(), kernels.leak());
             let needed = linked.requirements();
@@ -84,8 +75,13 @@ fn kernels_for_some_forms_compute_the_same() {
         }
     }
     assert!(programs > 60, "{programs} programs");
-    // Plain and other linear layers, flat and other sums.
-    for kind in [OperatorKind::QuantizedLinear, OperatorKind::QuantizedAdd] {
+    for kind in [
+        OperatorKind::QuantizedLinear,
+        OperatorKind::QuantizedConv2d,
+        OperatorKind::QuantizedDepthwiseConv2d,
+        OperatorKind::QuantizedAvgPool2d,
+        OperatorKind::QuantizedAdd,
+    ] {
         let seen = forms.iter().filter(|(of, _)| *of == kind as u8).count();
         assert!(seen > 0, "{kind:?} has no form in any fixture");
     }
@@ -141,14 +137,9 @@ fn an_operator_outside_of_the_set_is_refused_by_name() {
 
 #[test]
 fn state_that_is_damaged_is_found_out() {
-    let Linked { operators, forms, state, .. } =
-        common::compiled("digits_mlp", cortado_contract::Cpu::M4).linked;
-    let kernels: Vec<Kernel> = operators
-        .iter()
-        .zip(&forms)
-        .map(|(kind, forms)| Kernel::narrowed::<arch::Dsp>(*kind, *forms))
-        .collect();
-    let kernels: &'static [Kernel] = kernels.leak();
+    let linked = common::compiled("digits_mlp", cortado_contract::Cpu::M4).linked;
+    let kernels: &'static [Kernel] = linked.kernels(Isa::Dsp).leak();
+    let state = linked.state;
     let is_whole = |state: Vec<u32>| {
         std::panic::catch_unwind(|| cortado_runtime::Linked::new(&[], state.leak(), kernels))
             .is_ok()

@@ -258,9 +258,18 @@ impl Maker<'_, '_> {
         Some(self.int32s(&values))
     }
 
+    /// Factors of channels: in half of the lists all of them normalized and below a half, for which there are kernels of their own.
     fn factors(&mut self, channels: u32) -> [LoweredTensor; 2] {
-        let multipliers: Vec<i32> = (0..channels).map(|_| self.multiplier()).collect();
-        let shifts: Vec<i32> = (0..channels).map(|_| self.shift()).collect();
+        let are_short = self.choices.once_in(2);
+        let mut list = |short: [i32; 2], any: fn(&mut Self) -> i32| -> Vec<i32> {
+            let one = |_| match are_short {
+                true => self.choices.between(short[0], short[1]),
+                false => any(self),
+            };
+            (0..channels).map(one).collect()
+        };
+        let multipliers = list([1 << 30, i32::MAX], Self::multiplier);
+        let shifts = list([-14, -1], Self::shift);
         [self.int32s(&multipliers), self.int32s(&shifts)]
     }
 
@@ -336,10 +345,28 @@ impl Maker<'_, '_> {
     }
 
     fn convolution(&mut self, kind: OperatorKind) -> Operator<LoweredDomain> {
-        let axes = [self.window(kind), self.window(kind)];
+        let mut axes = [self.window(kind), self.window(kind)];
+        if self.choices.once_in(5) {
+            // Each output pixel is computed from the input pixel at its place.
+            let point = |of: Window| Window {
+                out: of.input,
+                kernel: 1,
+                stride: 1,
+                padding: 0,
+                dilation: 1,
+                added: 0,
+                ..of
+            };
+            axes = axes.map(point);
+        }
         let batches = if self.choices.once_in(30) { 0 } else { self.choices.between(1, 2) as u32 };
-        let in_channels = self.extent(20);
+        let mut in_channels = self.extent(20);
+        let fours = 4 * self.choices.between(1, 5) as u32;
         let (out_channels, group_channels) = match kind {
+            OperatorKind::QuantizedDepthwiseConv2d if self.choices.once_in(4) => {
+                in_channels = 1;
+                (fours, 1)
+            }
             OperatorKind::QuantizedDepthwiseConv2d => {
                 (in_channels * self.choices.pick(&[1, 1, 1, 2, 3]), 1)
             }
@@ -354,6 +381,7 @@ impl Maker<'_, '_> {
                     [in_channels * groups, per_group * groups, in_channels],
                 );
             }
+            _ if self.choices.once_in(2) => (fours, in_channels),
             _ => (self.extent(20), in_channels),
         };
         self.convolve(kind, batches, axes, [in_channels, out_channels, group_channels])

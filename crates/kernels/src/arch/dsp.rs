@@ -93,7 +93,7 @@ impl Micro for Dsp {
         }
         // Halfwords hold the sum of so many bytes.
         if rows * columns > 256 {
-            return super::Scalar::accumulate_window(window, rows, columns, sums);
+            return accumulate_each(window, rows, columns, sums);
         }
         let Window { elements, row_step, column_step } = window;
         let last = (rows.checked_sub(1).and_then(|rows| rows.checked_mul(row_step)))
@@ -108,7 +108,7 @@ impl Micro for Dsp {
             first = first.wrapping_add(4);
         }
         let window = Window { elements: elements.get(4 * quads.len()..)?, ..window };
-        super::Scalar::accumulate_window(window, rows, columns, rest)
+        accumulate_each(window, rows, columns, rest)
     }
 
     fn raise(values: &[i8], out: &mut [i8]) {
@@ -206,6 +206,17 @@ mod pair;
 mod row;
 #[cfg(cortado_isa = "dsp")]
 mod windows;
+
+/// [`Micro::accumulate_window`] channel by channel, once in an image.
+#[inline(never)]
+fn accumulate_each(
+    window: Window<'_>,
+    rows: usize,
+    columns: usize,
+    sums: &mut [i32],
+) -> Option<()> {
+    super::Scalar::accumulate_window(window, rows, columns, sums)
+}
 
 /// Adds four channels from `first` on at every position of a window, at most 256 of them.
 ///

@@ -138,8 +138,6 @@ impl<'m> Memory<'m> {
         Some((reader, cast_mut(out)?))
     }
 
-    /// Never inlined, as [`Reader::bytes`]: every kernel borrows its operands once per execution, so they are kept small.
-    #[inline(never)]
     fn split(
         &mut self,
         location: Location,
@@ -288,7 +286,7 @@ impl<'m> Reader<'m> {
         cast(self.bytes(location, count.checked_mul(size_of::<T>())?)?)
     }
 
-    #[inline(never)]
+    /// Not generic: once in an image that is made small.
     fn bytes(&self, location: Location, size: usize) -> Option<&'m [u8]> {
         let start = location.offset_bytes();
         let (part, start) = match location.region_index() {

@@ -314,11 +314,12 @@ pub trait Micro: Copy + 'static {
         windows.for_each(out, |window, out| raise::<Self>(window, windows, activation, out))
     }
 
-    /// The rounded mean over each window for each channel, brought into a range; see [`average`].
+    /// The rounded mean over each window for each channel, brought into a range; see [`average`]. Windows may have more than
+    /// [`POSITIONS_MAX`] positions only if `MAY_BE_LARGE`.
     ///
-    /// `None` when a position lies outside of the windows' elements, or there is none.
+    /// `None` when a position lies outside of the windows' elements, or there is none, or there are too many.
     #[inline(always)]
-    fn average_windows(
+    fn average_windows<const MAY_BE_LARGE: bool>(
         windows: &Windows<'_>,
         activation: Activation,
         out: &mut [i8],
@@ -382,6 +383,9 @@ pub trait Micro: Copy + 'static {
 pub(crate) fn is_short(factor: Requantize) -> bool {
     factor.multiplier >= 1 << 30 && factor.shift < 0
 }
+
+/// The positions of windows that every instruction set has loops for: sums of so many bytes fit 16 bits.
+pub const POSITIONS_MAX: usize = 256;
 
 mod pool;
 mod softmax;

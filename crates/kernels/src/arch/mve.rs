@@ -5,6 +5,8 @@
 
 #![allow(unsafe_code, reason = "inline assembly")]
 
+#[cfg(cortado_isa = "mve")]
+use crate::micro::POSITIONS_MAX;
 use crate::micro::sum::for_each;
 use crate::micro::{Integer, Micro, Run, Windows, average_long, cut_rows};
 #[cfg(not(cortado_isa = "mve"))]
@@ -93,14 +95,16 @@ impl Micro for Mve {
         super::float::quantize_in_integers(input, inverse_scale, zero_point, range, out);
     }
 
-    fn average_windows(
+    fn average_windows<const MAY_BE_LARGE: bool>(
         windows: &Windows<'_>,
         activation: Activation,
         out: &mut [i8],
     ) -> Option<()> {
         #[cfg(cortado_isa = "mve")]
-        if (1..=256).contains(&(windows.rows * windows.columns)) {
+        if (1..=POSITIONS_MAX).contains(&(windows.rows * windows.columns)) {
             return pool::average(windows, activation, out);
+        } else if !MAY_BE_LARGE {
+            return None;
         }
         average_long(windows, activation, out)
     }

@@ -15,7 +15,7 @@
 
 use super::require_disjoint;
 use crate::memory::{Location, Memory};
-use crate::micro::{Micro, Window, Windows};
+use crate::micro::{Micro, POSITIONS_MAX, Window, Windows};
 use crate::operand::{Lists, Loaded, LoadedTensor};
 use cortado_contract::ops::QuantizedAvgPool2d;
 use cortado_contract::ops::quantized_avg_pool2d::{self, Pool, argument};
@@ -35,7 +35,9 @@ pub fn avg_pool<M: Micro>(
     input: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
-    for_each_run(pool, input, out, |windows, out| M::average_windows(windows, activation, out))
+    for_each_run(pool, input, out, |windows, out| {
+        M::average_windows::<true>(windows, activation, out)
+    })
 }
 
 /// [`avg_pool`] of windows all of which lie in the image, without gaps between their positions.
@@ -61,7 +63,7 @@ fn avg_pool_whole<M: Micro>(
         for _ in 0..height.out {
             windows.first.elements = input.get(row * row_step..)?;
             let (pixels, rest) = out.split_at_mut_checked(pixels)?;
-            M::average_windows(&windows, activation, pixels)?;
+            M::average_windows::<false>(&windows, activation, pixels)?;
             out = rest;
             row += height.stride as usize;
         }
@@ -137,7 +139,7 @@ pub(super) fn prepare<L: Lists>(
     Ok(())
 }
 
-/// Windows all of which lie in the image, without gaps between their positions.
+/// Windows all of which lie in the image, without gaps between their positions, of which there are at most [`POSITIONS_MAX`].
 const WHOLE: u16 = 1;
 /// Anything else.
 const OTHER: u16 = 2;
@@ -149,7 +151,9 @@ fn form_of(pool: &Pool) -> u16 {
             && axis.dilation == 1
             && last + u64::from(axis.kernel) <= u64::from(axis.input)
     };
-    if is_inside(&pool.height) && is_inside(&pool.width) { WHOLE } else { OTHER }
+    let positions = u64::from(pool.height.kernel) * u64::from(pool.width.kernel);
+    let is_whole = is_inside(&pool.height) && is_inside(&pool.width);
+    if is_whole && positions <= POSITIONS_MAX as u64 { WHOLE } else { OTHER }
 }
 
 /// See [`super::form`].

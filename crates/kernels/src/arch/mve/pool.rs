@@ -60,7 +60,7 @@ pub(super) fn average(windows: &Windows<'_>, activation: Activation, out: &mut [
     let mut frame = Frame::new(windows, activation, out)?;
     (frame.half, frame.reciprocal) = match count {
         1 => (1, u32::MAX),
-        _ => (count / 2, u32::MAX / count + 1),
+        _ => (count / 2, u32::MAX.checked_div(count)? + 1),
     };
     if frame.channels > 0 {
         // SAFETY: `Frame::new` holds that all channels at all positions lie in the elements; as many are written to `out`.

@@ -280,7 +280,7 @@ cortado_error cortado_load(cortado_method *method, const void *program, size_t p
  * A program that was loaded when it was compiled. `cortado compile --c-header` writes it; with it, firmware has just the kernels that the program
  * uses, nothing that reads files, and the method's state in flash.
  */
-#define CORTADO_STATE_VERSION 1
+#define CORTADO_STATE_VERSION 2
 
 /* A kernel in a program's table; its function is one of the library's, of which only the library knows the type. */
 typedef struct cortado_kernel {

@@ -328,7 +328,8 @@ impl Judge<'_> {
         match self.isa {
             Isa::Mve if is_plain => {
                 let windows = (shape.output.area() as u64).clamp(1, 4);
-                let needed = (windows * taps - 1) * HELIUM_CHANNELS + channels.min(HELIUM_CHANNELS);
+                let needed = (windows * taps).saturating_sub(1) * HELIUM_CHANNELS
+                    + channels.min(HELIUM_CHANNELS);
                 let mut effects = self.scratch(index, scratch, needed, Null::Noticed);
                 if !has_bias && channels > HELIUM_CHANNELS {
                     effects.push(wrong(format!(
@@ -377,11 +378,13 @@ impl Judge<'_> {
             }
             return effects;
         }
-        let columns =
-            shape.input.width.saturating_sub(1) * stride.width + kernel.width.max(stride.width);
+        let columns = shape.input.width.saturating_sub(1).saturating_mul(stride.width);
+        let columns = columns.saturating_add(kernel.width.max(stride.width));
         let rows = kernel.height.max(stride.height);
-        let mut effects =
-            self.scratch(index, scratch, (4 * columns * out_channels * rows) as u64, Null::Noticed);
+        let needed = [columns, out_channels, rows]
+            .iter()
+            .fold(4u64, |bytes, extent| bytes.saturating_mul(*extent as u64));
+        let mut effects = self.scratch(index, scratch, needed, Null::Noticed);
         if !shape.padding.height.is_multiple_of(stride.height) {
             effects.push(wrong(format!(
                 "its padding of {} rows is no multiple of its stride of {}, and the kernel then misplaces rows",

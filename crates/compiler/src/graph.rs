@@ -180,6 +180,11 @@ impl Node {
         }
     }
 
+    /// Whether an argument is given as `True`.
+    pub fn flag(&self, name: &str) -> bool {
+        self.argument(name) == Some(&Argument::Bool(true))
+    }
+
     /// Every tensor that the node reads.
     pub fn operands(&self) -> impl Iterator<Item = ValueId> + '_ {
         self.arguments.iter().flat_map(|(_, argument)| match argument {

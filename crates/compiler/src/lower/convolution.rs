@@ -27,7 +27,7 @@ pub(super) fn kind(lowerer: &Lowerer<'_>, node: &Node) -> Option<Kind> {
     let is_transposed = match node.target.as_str() {
         "aten.conv2d.default" | "aten.conv2d.padding" => false,
         "aten.conv_transpose2d.input" => true,
-        "aten.convolution.default" => node.argument("transposed") == Some(&Argument::Bool(true)),
+        "aten.convolution.default" => node.flag("transposed"),
         _ => return None,
     };
     let output = lowerer.graph.value(*node.outputs.first()?);

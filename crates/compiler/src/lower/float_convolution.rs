@@ -15,7 +15,7 @@ pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
 }
 
 fn lower_convolution(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> {
-    if matches!(node.argument("transposed"), Some(Argument::Bool(true))) {
+    if node.flag("transposed") {
         return Err(Unsupported::new(
             node,
             "it is a transposed convolution that was left in float",

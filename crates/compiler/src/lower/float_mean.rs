@@ -4,14 +4,14 @@ use super::float::is_float;
 use super::movement::ints;
 use super::{Lowerer, Outcome};
 use crate::error::Unsupported;
-use crate::graph::{Argument, Node};
+use crate::graph::Node;
 use crate::lowered::Ints;
 use cortado_contract::ops::{FloatMean, Operator};
 
 pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
     if is_float(lowerer, node, &["mean"]) {
         let dim = ints(node, "dim");
-        let keepdim = matches!(node.argument("keepdim"), Some(Argument::Bool(true)));
+        let keepdim = node.flag("keepdim");
         return Some(lower_mean(lowerer, node, dim, keepdim));
     }
     let is_pooled = is_float(lowerer, node, &["adaptive_avg_pool2d", "_adaptive_avg_pool2d"])

@@ -138,7 +138,7 @@ fn lower_mean(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported>
         }
         extents[part].push(from.shape[at]);
     }
-    let keeps_axes = matches!(node.argument("keepdim"), Some(Argument::Bool(true)));
+    let keeps_axes = node.flag("keepdim");
     let kept = |at: usize| is_mean[..at].iter().filter(|is_mean| !**is_mean).count() as u8;
     let order: Vec<u8> = match keeps_axes {
         true => from.dim_order.clone(),
@@ -201,7 +201,7 @@ impl Geometry {
             kernel,
             stride: pair("stride", 1)?.unwrap_or(kernel),
             padding: pair("padding", 0)?.unwrap_or([0, 0]),
-            ceil_mode: matches!(node.argument("ceil_mode"), Some(Argument::Bool(true))),
+            ceil_mode: node.flag("ceil_mode"),
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::movement::{axis, lies_in, position_of};
 use super::{Lowerer, Outcome};
 use crate::error::Unsupported;
-use crate::graph::{Argument, Node};
+use crate::graph::Node;
 use cortado_contract::DType;
 use cortado_contract::ops::softmax::{MAX_LENGTH, RESULT_SHIFT_MAX};
 use cortado_contract::ops::{Operator, RescaledSoftmax, Softmax};
@@ -27,7 +27,7 @@ fn lower_softmax(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupport
     let (input, output) = lowerer.ends(node)?;
     let (scale, zero_point) = lowerer.int8_activation(node, input)?;
     let (out_scale, out_zero_point) = lowerer.int8_activation(node, output)?;
-    if matches!(node.argument("half_to_float"), Some(Argument::Bool(true))) {
+    if node.flag("half_to_float") {
         return Err(Unsupported::new(node, "it widens its input"));
     }
     let dim = axis(lowerer.graph, node, "dim", -1, input)?;

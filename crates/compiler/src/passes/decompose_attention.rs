@@ -111,7 +111,7 @@ fn for_all_heads(rewriter: &mut Rewriter<'_>, id: ValueId, heads: u32) -> Option
 /// What is added to the scores: `Some(None)` for nothing, `None` when it is not known.
 fn mask(rewriter: &mut Rewriter<'_>, queries: u32, keys: u32) -> Option<Option<ValueId>> {
     let node = rewriter.origin;
-    if node.argument("is_causal") == Some(&Argument::Bool(true)) {
+    if node.flag("is_causal") {
         let sees = (0..queries).flat_map(|query| (0..keys).map(move |key| key <= query));
         return additive(rewriter, vec![queries, keys], &sees.collect::<Vec<_>>()).map(Some);
     }

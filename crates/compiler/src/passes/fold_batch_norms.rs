@@ -37,7 +37,7 @@ impl Affine {
     /// What a batch normalization at inference computes, if its statistics are constants.
     fn of(rewriter: &Rewriter<'_>) -> Option<Affine> {
         let node = rewriter.origin;
-        let is_training = node.argument("training") == Some(&Argument::Bool(true));
+        let is_training = node.flag("training");
         let is_norm = matches!(
             node.target.as_str(),
             "aten.batch_norm.default"

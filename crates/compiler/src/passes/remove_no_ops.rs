@@ -80,7 +80,7 @@ fn identity(graph: &Graph, node: &Node) -> Option<(ValueId, ValueId)> {
     };
     let changes_nothing = match target {
         // Dropout in training mode would not be the identity.
-        _ if NO_OPS.contains(&target) => node.argument("train") != Some(&Argument::Bool(true)),
+        _ if NO_OPS.contains(&target) => !node.flag("train"),
         _ if NO_OPS_OF_SAME_SHAPE.contains(&target) => true,
         // A negative step, which would reverse, does not exist.
         "aten.slice.Tensor" | "aten.cat.default" => true,

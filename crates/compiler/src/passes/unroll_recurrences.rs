@@ -16,12 +16,40 @@
 
 use super::PassContext;
 use super::rewriter::{Rewriter, replace_each};
-use crate::error::CompileError;
-use crate::graph::{Argument, Graph, ValueId};
+use crate::error::{CompileError, Unsupported};
+use crate::graph::{Argument, Graph, Node, ValueId};
+
+/// The most steps that a model may have, over its layers and directions. Each becomes about ten operators of the program, so a model
+/// with more would need more flash for its operators than a Cortex-M has, and a few bytes of a file must not ask for any memory.
+const STEPS_MAX: u64 = 1 << 14;
 
 pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
+    let mut total = 0u64;
+    for node in &graph.nodes {
+        total = total.saturating_add(steps(graph, node).unwrap_or(0));
+        if total > STEPS_MAX {
+            let why = format!(
+                "with it the model has {total} steps of recurrent layers; Cortado writes out at most {STEPS_MAX}"
+            );
+            let remedy =
+                "export the model for fewer steps, and call it once for each piece of the sequence";
+            return Err(CompileError::Unsupported(vec![
+                Unsupported::new(node, why).with_remedy(remedy),
+            ]));
+        }
+    }
     replace_each(graph, unroll);
     Ok(())
+}
+
+/// The number of steps of a recurrent node, over its layers and directions.
+fn steps(graph: &Graph, node: &Node) -> Option<u64> {
+    Cell::of(node)?;
+    let time = usize::from(node.flag("batch_first"));
+    let steps = *graph.value(node.value("input")?).shape.get(time)?;
+    let layers = u64::try_from(node.int("num_layers")?).ok()?;
+    let directions = if node.flag("bidirectional") { 2 } else { 1 };
+    Some(u64::from(steps).saturating_mul(layers).saturating_mul(directions))
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -33,6 +61,17 @@ enum Cell {
 }
 
 impl Cell {
+    /// That of a recurrent node; `None` for any other node.
+    fn of(node: &Node) -> Option<Cell> {
+        Some(match node.target.as_str() {
+            "aten.lstm.input" => Cell::Lstm,
+            "aten.gru.input" => Cell::Gru,
+            "aten.rnn_tanh.input" => Cell::Tanh,
+            "aten.rnn_relu.input" => Cell::Relu,
+            _ => return None,
+        })
+    }
+
     /// The number of matrices that its weights stack.
     fn gates(self) -> u32 {
         match self {
@@ -75,19 +114,12 @@ struct Layer<'r, 'g> {
 
 fn unroll(rewriter: &mut Rewriter<'_>) -> Option<()> {
     let node = rewriter.origin;
-    let cell = match node.target.as_str() {
-        "aten.lstm.input" => Cell::Lstm,
-        "aten.gru.input" => Cell::Gru,
-        "aten.rnn_tanh.input" => Cell::Tanh,
-        "aten.rnn_relu.input" => Cell::Relu,
-        _ => return None,
-    };
-    let is = |name: &str| node.argument(name) == Some(&Argument::Bool(true));
-    if is("train") && node.float("dropout").unwrap_or(0.0) != 0.0 {
+    let cell = Cell::of(node)?;
+    if node.flag("train") && node.float("dropout").unwrap_or(0.0) != 0.0 {
         return None;
     }
     let mut sequence = node.value("input")?;
-    let time = usize::from(is("batch_first"));
+    let time = usize::from(node.flag("batch_first"));
     let [first, second, _] = rewriter.shape(sequence)[..] else { return None };
     let (batch, steps) = if time == 1 { (first, second) } else { (second, first) };
     let initial = match node.argument("hx")? {
@@ -95,9 +127,9 @@ fn unroll(rewriter: &mut Rewriter<'_>) -> Option<()> {
         Argument::Value(state) => vec![*state],
         _ => return None,
     };
-    let directions = if is("bidirectional") { 2 } else { 1 };
+    let directions = if node.flag("bidirectional") { 2 } else { 1 };
     let layers = usize::try_from(node.int("num_layers")?).ok()?;
-    let weights = weights(rewriter, layers * directions, is("has_biases"))?;
+    let weights = weights(rewriter, layers * directions, node.flag("has_biases"))?;
     let all_f32 = node.operands().chain(node.outputs.iter().copied());
     if steps == 0 || batch == 0 || all_f32.into_iter().any(|id| !rewriter.is_f32(id)) {
         return None;

@@ -50,7 +50,7 @@ pub fn dead(file: &[u8]) -> Result<Dead, Error> {
     let (constants, constant_bytes) = constants(&program, &used_buffers)?;
     let segment_bytes = segments(&program)?;
     let trailing_bytes = trailing(file, &program)?;
-    let bytes = constant_bytes + segment_bytes + trailing_bytes;
+    let bytes = constant_bytes.saturating_add(segment_bytes).saturating_add(trailing_bytes);
     Ok(Dead { bytes, constant_bytes, constants, segment_bytes, trailing_bytes, values })
 }
 
@@ -139,10 +139,10 @@ fn segments(program: &Program<'_>) -> Result<u64, Error> {
             }
         }
     }
-    let mut bytes = 0;
+    let mut bytes = 0u64;
     for (index, segment) in program.segments().iter().enumerate() {
         if !used.contains(&(index as u32)) {
-            bytes += segment?.size;
+            bytes = bytes.saturating_add(segment?.size);
         }
     }
     Ok(bytes)

@@ -72,6 +72,19 @@ fn annotate(
             format!("its type is {} but `{}` is {}", parameters.dtype, value.name, value.dtype);
         return Some(Unsupported::new(&graph.nodes[node], why));
     }
+    if let Scale::PerChannel { axis, scales } = &parameters.scale {
+        let channels = value.shape.get(*axis).copied();
+        if channels != Some(scales.len() as u32) || parameters.zero_points.len() != scales.len() {
+            let why = format!(
+                "it has {} scales and {} zero points along axis {axis} of `{}`, whose shape is {:?}",
+                scales.len(),
+                parameters.zero_points.len(),
+                value.name,
+                value.shape
+            );
+            return Some(Unsupported::new(&graph.nodes[node], why));
+        }
+    }
     match &value.quantization {
         Some(known) if !same_meaning(known, &parameters) => {
             let why = format!(

@@ -2,7 +2,8 @@
 
 use crate::steps::root;
 use cortado_compiler::import::ExportedProgram;
-use cortado_compiler::{Compiled, compile};
+use cortado_compiler::plan::PlanOptions;
+use cortado_compiler::{Compiled, compile_with};
 use cortado_contract::{Cpu, Isa, Target};
 use cortado_host::boards::BoardProgram;
 use cortado_host::local::{self, AlignedBytes, Boundary};
@@ -37,9 +38,18 @@ pub(crate) fn cpu_of(isa: Isa) -> Cpu {
 
 /// A model compiled for a target.
 pub(crate) fn compiled(model: &str, target: Target) -> Result<Compiled, String> {
+    compiled_with(model, target, &PlanOptions::default())
+}
+
+/// As [`compiled`], as `options` say.
+pub(crate) fn compiled_with(
+    model: &str,
+    target: Target,
+    options: &PlanOptions,
+) -> Result<Compiled, String> {
     let exported =
         ExportedProgram::open(path(model, "quantized.pt2")).map_err(|error| error.to_string())?;
-    compile(&exported, target).map_err(|error| format!("{model}: {error}"))
+    compile_with(&exported, target, options).map_err(|error| format!("{model}: {error}"))
 }
 
 /// A compiled program that is ready to run here and on boards.

@@ -9,6 +9,7 @@ mod examples;
 mod fixtures;
 mod hardening;
 mod interop;
+mod linked;
 mod models;
 mod on_boards;
 mod packages;

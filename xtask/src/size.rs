@@ -2,15 +2,11 @@
 
 use crate::bench::models::{ANCHORS, MODELS};
 use crate::bench::table::{self, number, ratio, text};
-use crate::fixtures::{Ready, compiled};
+use crate::fixtures::compiled;
+use crate::linked::Made;
 use crate::steps::root;
-use cortado_compiler::Compiled;
-use cortado_compiler::module::module;
-use cortado_compiler::report::Report;
 use cortado_contract::{Cpu, Isa, Target};
-use cortado_host::boards::{Board, BoardError, Image, LARGE_M0, ModelImage, Profile, Tools};
-use cortado_runtime::LayoutPolicy;
-use std::path::{Path, PathBuf};
+use cortado_host::boards::{Board, BoardError, ModelImage, Profile, Tools};
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -58,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
             options.models.is_empty() || options.models.iter().any(|name| name == model)
         };
         for model in MODELS.into_iter().filter(chosen) {
-            let made = Made::new(model, cpu)?;
+            let made = Made::new(model, compiled(model, Target::new(cpu))?)?;
             // What ExecuTorch makes for cores without DSP instructions was measured on an M3.
             let anchor_cpu = if cpu == Cpu::M0 { Cpu::M3 } else { cpu };
             let anchor = anchors.iter().find(|row| {
@@ -67,12 +63,12 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
             let of = |column| anchor.map_or(0, |anchor| number(anchor, column));
             for from_file in [false, true] {
                 let form = if from_file { "file" } else { "linked" };
-                let image = made.build(&tools, from_file)?;
+                let image = made.build(&tools, Profile::Size, from_file)?;
                 let code = image.code().map_err(|error| error.to_string())?;
                 if code.bytes_of(|name| name == "image_may_panic") > 0 {
                     defects.push(format!("{model} on {cpu}, {form}: something in it may panic"));
                 }
-                defects.extend(made.run(&tools, &image, model)?);
+                defects.extend(made.run(&tools, &image, SAMPLES)?);
                 let linked = &made.compiled.linked;
                 let pte_bytes = made.compiled.pte.len();
                 let model_bytes =
@@ -141,65 +137,9 @@ fn write_rows(new: Vec<String>) -> Result<(), String> {
 /// The RAM of a method with one bank on a board.
 const METHOD_BYTES: usize = 40;
 
-/// A compiled model with its module, written to where the firmware finds it.
-struct Made {
-    compiled: Compiled,
-    ready: Ready,
-    module: PathBuf,
-    name: String,
-    cpu: Cpu,
-}
-
-impl Made {
-    fn new(model: &str, cpu: Cpu) -> Result<Self, String> {
-        let compiled = compiled(model, Target::new(cpu))?;
-        let folder = root().join("firmware/target/models");
-        let name = format!("{model}-{cpu}");
-        let path = |extension: &str| folder.join(format!("{name}.{extension}"));
-        let write = |path: &Path, bytes: &[u8]| {
-            std::fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
-        };
-        std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-        let text = module(&compiled, &Report::new(&compiled), &format!("{name}.pte"));
-        write(&path("pte"), &compiled.pte)?;
-        write(&path("rs"), text.as_bytes())?;
-        let ready = Ready::new(&compiled.pte)?;
-        Ok(Made { compiled, ready, module: path("rs"), name: model.to_owned(), cpu })
-    }
-
-    fn isa(&self) -> Isa {
-        Target::new(self.cpu).isa()
-    }
-
-    fn board(&self) -> &'static Board {
-        // An M0's code on the board that has room for all of it.
-        if self.cpu == Cpu::M0 { LARGE_M0 } else { Board::for_target(Target::new(self.cpu)) }
-    }
-
-    fn build(&self, tools: &Tools, from_file: bool) -> Result<Image, String> {
-        let image = ModelImage { module: &self.module, from_file, bare: true };
-        let built = tools.build_model(self.board(), self.isa(), Profile::Size, &self.name, &image);
-        built.map_err(|error| error.to_string())
-    }
-
-    /// Runs an image on some samples. Returns what is wrong with its outputs.
-    fn run(&self, tools: &Tools, image: &Image, model: &str) -> Result<Option<String>, String> {
-        let mut samples = self.ready.samples(model)?;
-        samples.truncate(SAMPLES);
-        let here = self.ready.run_here(self.isa(), LayoutPolicy::Refuse, &samples)?;
-        let run = tools.run_model(image, &self.ready.boundary, &samples);
-        let problem = match run.map_err(|error| error.to_string())? {
-            Ok(run) if run.outputs == here => return Ok(None),
-            Ok(_) => "its outputs are not the host's".to_owned(),
-            Err(refusal) => refusal.message,
-        };
-        Ok(Some(format!("{model} on {}: {problem}", self.cpu)))
-    }
-}
-
 /// A module for other kernels than the firmware's must not compile. Returns what is wrong if it does.
 fn refuses_other_kernels(tools: &Tools) -> Result<Option<String>, String> {
-    let made = Made::new("digits_mlp", Cpu::M55)?;
+    let made = Made::new("digits_mlp", compiled("digits_mlp", Target::new(Cpu::M55))?)?;
     let board = Board::for_target(Target::new(Cpu::M4));
     let image = ModelImage { module: &made.module, from_file: false, bare: true };
     match tools.build_model(board, Isa::Dsp, Profile::Size, "refused", &image) {

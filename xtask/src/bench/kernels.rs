@@ -1,8 +1,11 @@
 //! `cargo xtask bench kernels`: the layers of the MLPerf Tiny models and single kernels on emulated boards.
 
 use super::table::{self, Row, number, ratio, text};
-use cortado_contract::{Cpu, Isa};
-use cortado_host::boards::{Code, Content, Run, Tools};
+use crate::fixtures::compiled_with;
+use crate::linked::Made;
+use cortado_compiler::plan::PlanOptions;
+use cortado_contract::{Cpu, Isa, Target};
+use cortado_host::boards::{Content, Profile, Run, Tools};
 use cortado_testkit::Workspace;
 use cortado_testkit::bench::{Kernels, Layer, Operation};
 use std::collections::BTreeMap;
@@ -23,6 +26,13 @@ const LAYERS: &str = "testdata/anchors/layers.csv";
 const TOTALS: &str = "testdata/anchors/totals.csv";
 const RESULTS: &str = "bench/kernels.csv";
 const HEADER: &str = "layer,op,shape,target,board,macs,instructions,anchor_instructions,ratio,scratch_bytes,stack_bytes";
+/// The fixtures that are the anchors' models.
+const FIXTURES: [(&str, &str); 4] = [
+    ("kws_ds_cnn", "ds_cnn"),
+    ("vww_mobilenet_v1_025", "mobilenet_v1_025"),
+    ("ic_resnet8", "resnet8"),
+    ("ad_autoencoder", "deep_autoencoder"),
+];
 /// Single kernels, which are no model.
 const SINGLE: &str = "micro";
 
@@ -71,8 +81,7 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
             rows.push(row(subject, cpu, image.board.name, *count));
             print_row(subject, cpu, *count);
         }
-        let code = image.code().map_err(|error| error.to_string())?;
-        print_totals(cpu, &subjects, &counts, &code)?;
+        print_totals(&tools, cpu, &subjects, &counts)?;
     }
     if options.only.is_none() {
         let kept = kept(&options.targets)?;
@@ -126,22 +135,20 @@ fn print_row(subject: &Subject, cpu: Cpu, count: Count) {
 
 /// The sum of each model's layers, and the code of its kernels.
 fn print_totals(
+    tools: &Tools,
     cpu: Cpu,
     subjects: &[Subject],
     counts: &[Count],
-    code: &Code,
 ) -> Result<(), String> {
     for anchor in table::read(TOTALS)?.iter().filter(|row| text(row, "target") == cpu.name()) {
         let model = text(anchor, "model");
         let layers = || subjects.iter().zip(counts).filter(|(subject, _)| subject.model == model);
         let sum: u64 = layers().map(|(_, count)| count.instructions).sum();
         let macs: u64 = layers().map(|(subject, _)| subject.macs).sum();
-        let roots: Vec<&str> =
-            layers().map(|(subject, _)| kernel(subject.layer.operation)).collect();
-        if roots.is_empty() {
+        if layers().count() == 0 {
             continue;
         }
-        let bytes = code.closure_bytes(&roots).ok_or("a kernel is no function in the image")?;
+        let bytes = code_bytes(tools, cpu, model)?;
         let best = number(anchor, "instructions");
         println!(
             "  total {model:<24} {sum:>11} {:>10} {:>7} of {best:>9}  code {bytes} (C: {} GCC, {} Clang)",
@@ -154,25 +161,16 @@ fn print_totals(
     Ok(())
 }
 
-/// The kernel's name as it occurs in symbols.
-fn kernel(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Conv => "7conv_s8",
-        Operation::Depthwise => "17depthwise_conv_s8",
-        Operation::TransposeConv => "17transpose_conv_s8",
-        Operation::Linear => "9linear_s8",
-        Operation::BatchMatmul => "15batch_matmul_s8",
-        // Not that in float.
-        Operation::Softmax => "7generic7softmax",
-        Operation::Add => "13quantized_add",
-        Operation::Mul => "13quantized_mul",
-        Operation::AvgPool => "8avg_pool",
-        Operation::MaxPool => "8max_pool",
-        Operation::Transpose => "7strided",
-        Operation::Pad => "3pad",
-        Operation::Quantize => "8quantize",
-        Operation::Dequantize => "10dequantize",
-    }
+/// The bytes of the kernels that a fixture's program is linked with where speed matters most, with all that they call: without
+/// conversions at its border, which the anchors do not have either.
+fn code_bytes(tools: &Tools, cpu: Cpu, model: &str) -> Result<u32, String> {
+    let fixture = FIXTURES.iter().find(|(anchor, _)| *anchor == model);
+    let (_, fixture) = fixture.ok_or_else(|| format!("no fixture is {model}"))?;
+    let options = PlanOptions { int8_border: true, ..PlanOptions::default() };
+    let made = Made::new(fixture, compiled_with(fixture, Target::new(cpu), &options)?)?;
+    let image = made.build(tools, Profile::Release, false)?;
+    let code = image.code().map_err(|error| error.to_string())?;
+    code.closure_bytes(&["cortado_kernels"]).ok_or_else(|| format!("{model} has no kernels"))
 }
 
 /// What each layer must give.

@@ -65,10 +65,14 @@ pub(crate) fn chosen(names: &[String]) -> Result<Vec<Cpu>, String> {
     if names.is_empty() { Ok(CPUS.to_vec()) } else { names.iter().map(known).collect() }
 }
 
-/// The image in which a core is measured. An M0's code runs on a larger board's core, which executes it alike.
+/// The board on which a core is measured. An M0's code runs on a larger board's core, which executes it alike.
+pub(crate) fn board(cpu: Cpu) -> &'static Board {
+    if cpu == Cpu::M0 { LARGE_M0 } else { Board::for_target(Target::new(cpu)) }
+}
+
+/// The image in which a core is measured.
 pub(crate) fn image(tools: &Tools, cpu: Cpu, content: Content) -> Result<(Image, Isa), String> {
-    let target = Target::new(cpu);
-    let board = if cpu == Cpu::M0 { LARGE_M0 } else { Board::for_target(target) };
-    let image = tools.build(board, target.isa(), Profile::Release, content);
-    Ok((image.map_err(|error| error.to_string())?, target.isa()))
+    let isa = Target::new(cpu).isa();
+    let image = tools.build(board(cpu), isa, Profile::Release, content);
+    Ok((image.map_err(|error| error.to_string())?, isa))
 }

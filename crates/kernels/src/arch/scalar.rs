@@ -79,8 +79,7 @@ impl Micro for Scalar {
         super::copy::gather(source, row_step, step, out, length)
     }
 
-    // The smallest cores have no room for a frame on their stacks.
-    const FRAMES: bool = !cfg!(cortado_thumb = "1");
+    const FRAMES: bool = true;
 
     fn depthwise<const ANY: bool>(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "scalar")]

@@ -306,27 +306,34 @@ impl Product<'_> {
     }
 
     /// Computes the features from `first` on of all rows, two at a time.
-    #[inline(never)]
+    #[inline(always)]
     fn by_pairs<M: Micro>(&self, input: &[i8], first: usize, out: &mut [i8]) -> Option<()> {
         let depth = self.in_features;
         for row in 0..self.rows {
             let lhs = input.get(row.checked_mul(depth)?..)?.get(..depth)?;
             let out = out.get_mut(row * self.out_features..)?.get_mut(..self.out_features)?;
-            let correction = self.correction::<M>(lhs);
-            let mut weights = self.weights.get(first.checked_mul(depth)?..)?;
             let mut feature = first;
-            for out in out.get_mut(first..)?.chunks_mut(2) {
-                let (one, rest) = weights.split_at_checked(depth)?;
-                // A single one is computed twice.
-                let other = if out.len() < 2 { one } else { rest.get(..depth)? };
-                for (out, sum) in out.iter_mut().zip(M::dot_pair(lhs, self.offset, [one, other])) {
-                    let sum = sum.wrapping_add(self.constant(feature)).wrapping_add(correction);
-                    let factor = self.params.rescale.factor(feature);
-                    *out = finish(sum, factor, self.params.output_offset.0);
-                    feature += 1;
-                }
-                weights = rest.get(depth..).unwrap_or(&[]);
+            while feature < self.out_features {
+                self.pair::<M>(lhs, feature, out)?;
+                feature += 2;
             }
+        }
+        Some(())
+    }
+
+    /// Computes a feature of a row and the one behind it, if there is one.
+    #[inline(never)]
+    fn pair<M: Micro>(&self, lhs: &[i8], feature: usize, out: &mut [i8]) -> Option<()> {
+        let weights = self.weights.get(feature.checked_mul(lhs.len())?..)?;
+        let (one, rest) = weights.split_at_checked(lhs.len())?;
+        // A single one is computed twice.
+        let other = if out.len() - feature < 2 { one } else { rest.get(..lhs.len())? };
+        let sums = M::dot_pair(lhs, self.offset, [one, other]);
+        let correction = self.correction::<M>(lhs);
+        for (index, (out, sum)) in out.get_mut(feature..)?.iter_mut().zip(sums).enumerate() {
+            let feature = feature + index;
+            let sum = sum.wrapping_add(self.constant(feature)).wrapping_add(correction);
+            *out = finish(sum, self.params.rescale.factor(feature), self.params.output_offset.0);
         }
         Some(())
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what kernels, models and memory plans need, beside what the peers need.
 
 mod kernels;
+mod loops;
 pub(crate) mod models;
 mod plan;
 mod quantize;
@@ -14,6 +15,8 @@ use clap::Subcommand;
 pub(crate) enum Subject {
     /// Every layer of the MLPerf Tiny models and single kernels: instructions, scratch and code, held against CMSIS-NN's
     Kernels(kernels::Options),
+    /// The innermost loops of the kernels: instructions, and the cycles that LLVM's static analyser expects
+    Loops(loops::Options),
     /// Whole programs, executed by the runtime, held against ExecuTorch's
     Models(models::Options),
     /// Memory plans of the models beside ExecuTorch's, and the planner's exact search on hard instances
@@ -28,6 +31,7 @@ pub(crate) enum Subject {
 pub(crate) fn run(subject: &Subject) -> Result<(), String> {
     match subject {
         Subject::Kernels(options) => kernels::run(options),
+        Subject::Loops(options) => loops::run(options),
         Subject::Models(options) => models::run(options),
         Subject::Plan(options) => plan::run(options),
         Subject::Quantize(options) => quantize::run(options),

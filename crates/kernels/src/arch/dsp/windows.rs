@@ -64,19 +64,19 @@ unsafe extern "C" fn widen(
     )
 }
 
-/// The products of four elements of both windows with two rows of weights.
+/// The products of four elements of both windows with two rows of weights. Nothing that is loaded is used by the next instruction.
 macro_rules! products {
     () => {
         "
-        ldm r0!, {{r7-r10}}
         ldr r12, [r2, r1]
+        ldm r0!, {{r7-r10}}
         sxtb16 r11, r12, ror #8
         sxtb16 r12, r12
         smlad r5, r7, r12, r5
         smlad r6, r9, r12, r6
+        ldr r12, [r2], #4
         smlad r5, r8, r11, r5
         smlad r6, r10, r11, r6
-        ldr r12, [r2], #4
         sxtb16 r11, r12, ror #8
         sxtb16 r12, r12
         smlad r3, r7, r12, r3

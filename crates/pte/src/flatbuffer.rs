@@ -145,6 +145,14 @@ impl<'a> Table<'a> {
         })
     }
 
+    /// A field that is a vector of views and must be there.
+    pub(crate) fn required_vector<T>(&self, slot: u16) -> Result<Vector<'a, T>, Error> {
+        match self.field(slot) {
+            None => Err(self.error(ErrorKind::Missing)),
+            Some(_) => self.vector(slot),
+        }
+    }
+
     /// The elements of a field that is a vector, each of `size` bytes; empty where it is absent.
     #[inline(never)]
     fn elements(&self, slot: u16, size: usize) -> Result<Elements<'a>, Error> {

@@ -113,6 +113,21 @@ impl<'a> Plan<'a> {
         self.table.vector(execution_plan::CHAINS)
     }
 
+    /// The instructions of the chain with this index, in the order of execution.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Missing`] where there is no list of them, or none in it although there are operators to call: the file has lost
+    /// them, and the method would leave in its outputs what was in their memory.
+    pub fn instructions(&self, chain: usize) -> Result<Vector<'a, Instruction<'a>>, Error> {
+        let chain = self.chains()?.get(chain)?;
+        let instructions = chain.instructions()?;
+        if instructions.is_empty() && !self.operators()?.is_empty() {
+            return Err(chain.table.error(ErrorKind::Missing));
+        }
+        Ok(instructions)
+    }
+
     /// Operators that the instructions call.
     pub fn operators(&self) -> Result<Vector<'a, Operator<'a>>, Error> {
         self.table.vector(execution_plan::OPERATORS)
@@ -178,8 +193,12 @@ impl<'a> Chain<'a> {
     }
 
     /// The instructions, in the order of execution.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Missing`] where there is no list of them, as upstream has it.
     pub fn instructions(&self) -> Result<Vector<'a, Instruction<'a>>, Error> {
-        self.table.vector(chain::INSTRUCTIONS)
+        self.table.required_vector(chain::INSTRUCTIONS)
     }
 
     /// The source lines of each instruction; empty where the program was made without.

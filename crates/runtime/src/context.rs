@@ -102,7 +102,7 @@ impl<'p> Context<'p> {
             inputs: plan.inputs()?,
             outputs: plan.outputs()?,
             banks: BankSizes::of(&plan)?,
-            instructions: chains.get(0)?.instructions()?,
+            instructions: plan.instructions(0)?,
             names,
             operators,
             notes: &[],

@@ -9,6 +9,7 @@ use cortado_runtime::Banks;
 use cortado_trials::choices::Choices;
 use cortado_trials::{operators, targets};
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 #[test]
 fn every_instruction_set_computes_what_the_contract_says() {
@@ -69,11 +70,22 @@ fn narrowed_kernels_compute_what_whole_ones_do() {
     }
 }
 
+/// A value for as long as the tests run, as a firmware's constants are there.
+fn kept<T: ?Sized>(value: Box<T>) -> &'static T {
+    /// What is found here is not lost, says AddressSanitizer.
+    static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    let value = Box::leak(value);
+    let address = std::ptr::from_ref(value).expose_provenance();
+    KEPT.lock().expect("no test fails while it holds the lock").push(address);
+    value
+}
+
 /// The outputs of a program that was loaded ahead of time.
 fn run_linked(linked: &Linked, file: &[u8], target: Target, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let constants = AlignedBytes::copy_of(&file[linked.constants_start..]);
-    let constants: &'static AlignedBytes = Box::leak(Box::new(constants));
-    let (state, kernels) = (linked.state.clone().leak(), linked.kernels(target.isa()).leak());
+    let constants = kept(Box::new(constants));
+    let state = kept(linked.state.clone().into_boxed_slice());
+    let kernels = kept(linked.kernels(target.isa()).into_boxed_slice());
     let program = cortado_runtime::Linked::new(constants.as_ref(), state, kernels);
     let needed = program.requirements();
     let mut arena = AlignedBytes::filled(needed.arena_bytes as usize, 0x5a);

@@ -1,5 +1,7 @@
 //! What the fuzz targets found, and a few sound files: replayed through the targets' bodies.
 
+use cortado_host::local::AlignedBytes;
+use cortado_runtime::Program;
 use cortado_trials::targets::TARGETS;
 use std::path::PathBuf;
 
@@ -29,5 +31,18 @@ fn every_target_takes_anything() {
         for bytes in [&b""[..], b"PK", &[0; 64], &[0xff; 1000]] {
             target(bytes);
         }
+    }
+}
+
+/// A method without instructions would hand out what was in memory.
+#[test]
+fn a_program_that_lost_its_instructions_is_refused() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/fuzz/execute");
+    for name in ["instructions-absent.pte", "instructions-of-another-table.pte"] {
+        let bytes = std::fs::read(folder.join(name)).expect("the file can be read");
+        let file = AlignedBytes::copy_of(&bytes);
+        let refused = Program::parse(file.as_ref()).and_then(|program| program.requirements());
+        let refused = refused.expect_err(name).to_string();
+        assert!(refused.contains("a required field is absent"), "{name}: {refused}");
     }
 }

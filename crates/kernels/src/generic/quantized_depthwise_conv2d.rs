@@ -121,7 +121,9 @@ fn frame_width(shape: &ConvShape) -> Option<usize> {
     let height = rows.framed(output.height)?;
     let width = columns.framed(output.width)?;
     let is_small = height.checked_mul(width)? <= FRAME_PIXELS && in_channels >= 4;
-    (is_small && (height, width) != (input.height, input.width)).then_some(width)
+    // Nothing is copied from an image without pixels.
+    let has_pixels = input.area() != 0;
+    (is_small && has_pixels && (height, width) != (input.height, input.width)).then_some(width)
 }
 
 /// One image.

@@ -16,6 +16,7 @@ use crate::graph::{Argument, Graph, Node, Scale, Value, ValueId};
 use cortado_contract::DType;
 use cortado_contract::quant::{Activation, ZeroPoint, dequantize, inverse_scale, quantize};
 use cortado_contract::strided::axis_of;
+use std::cell::Cell;
 
 /// Results up to this size are folded even if they are larger than what they are computed from.
 const SMALL_BYTES: u64 = 4096;
@@ -23,14 +24,22 @@ const SMALL_BYTES: u64 = 4096;
 /// Integers up to this magnitude are exact in binary64.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
+/// The elements that may be made from nothing in all: more than any flash holds, and little memory here. What is beyond is left to be
+/// computed, so that a few bytes of a file cannot ask for any memory.
+const MADE_MAX: u64 = 1 << 24;
+
 pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
-    fold_all(graph, |graph, node| evaluate(graph, node).or_else(|| quantized(graph, node)));
+    let made = Cell::new(0);
+    fold_all(graph, |graph, node| evaluate(graph, node, &made).or_else(|| quantized(graph, node)));
     Ok(())
 }
 
 /// The same behind `fold_qparams`, dequantize nodes included.
 pub(super) fn run_with_quantized(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
-    fold_all(graph, |graph, node| dequantized(graph, node).or_else(|| evaluate(graph, node)));
+    let made = Cell::new(0);
+    fold_all(graph, |graph, node| {
+        dequantized(graph, node).or_else(|| evaluate(graph, node, &made))
+    });
     Ok(())
 }
 
@@ -57,13 +66,13 @@ fn fold_all(graph: &mut Graph, evaluate: impl Fn(&Graph, &Node) -> Option<Vec<u8
     graph.remove_dead_nodes();
 }
 
-/// The bytes of a node's result in logical order, if they are known.
-fn evaluate(graph: &Graph, node: &Node) -> Option<Vec<u8>> {
+/// The bytes of a node's result in logical order, if they are known. Elements that are made from nothing are added to `made`.
+fn evaluate(graph: &Graph, node: &Node, made: &Cell<u64>) -> Option<Vec<u8>> {
     let output = graph.value(*node.outputs.first()?);
     if node.activation.is_some() {
         return None;
     }
-    if let Some(numbers) = filled(node, output) {
+    if let Some(numbers) = filled(node, output, made) {
         return encode(output.dtype, &numbers);
     }
     let operands: Vec<ValueId> = node.operands().collect();
@@ -183,14 +192,16 @@ pub(super) fn transposed_matrix(value: &Value) -> Option<Value> {
     })
 }
 
-/// The elements of tensors that are made from nothing.
-fn filled(node: &Node, output: &Value) -> Option<Vec<f64>> {
+/// The elements of tensors that are made from nothing, unless they are more than [`MADE_MAX`] with what was `made` before.
+fn filled(node: &Node, output: &Value, made: &Cell<u64>) -> Option<Vec<f64>> {
     let (name, overload) = base_name(node)?;
     let number = |argument: &str| match node.argument(argument)? {
         Argument::Bool(value) => Some(f64::from(*value)),
         _ => node.float(argument),
     };
-    let count = output.shape.iter().map(|extent| *extent as usize).product();
+    let count =
+        output.shape.iter().try_fold(1u64, |count, it| count.checked_mul(u64::from(*it)))?;
+    let total = made.get().checked_add(count).filter(|total| *total <= MADE_MAX)?;
     let element = match name {
         "zeros" | "zeros_like" | "new_zeros" => 0.0,
         "ones" | "ones_like" | "new_ones" => 1.0,
@@ -199,11 +210,13 @@ fn filled(node: &Node, output: &Value) -> Option<Vec<f64>> {
         "arange" => {
             let start = if overload == "default" { 0.0 } else { number("start")? };
             let step = node.float("step").unwrap_or(1.0);
+            made.set(total);
             return Some((0..count).map(|index| start + index as f64 * step).collect());
         }
         _ => return None,
     };
-    Some(vec![element; count])
+    made.set(total);
+    Some(vec![element; usize::try_from(count).ok()?])
 }
 
 /// Where the element at a place of a result comes from: its position among the operand's elements.
@@ -434,8 +447,8 @@ fn gather(
 }
 
 fn value_bytes(value: &Value) -> u64 {
-    let elements: u64 = value.shape.iter().map(|extent| u64::from(*extent)).product();
-    elements * u64::from(value.dtype.size_bytes())
+    let extents = value.shape.iter().map(|extent| u64::from(*extent));
+    extents.fold(u64::from(value.dtype.size_bytes()), u64::saturating_mul)
 }
 
 /// All places of a tensor in logical order.

@@ -42,6 +42,8 @@ fn edges() -> impl Iterator<Item = Edge> {
     let spread = [(2, 6), (3, 48), (5, 10), (8, 24), (17, 34), (16, 80)];
     let spread = spread.map(|(inputs, outputs)| Edge((4, 3), inputs, (3, 2), outputs, 1, 1));
     let others = [
+        // No pixels but those of the frame.
+        Edge((5, 0), 5, (3, 2), 5, 1, 1),
         Edge((6, 7), 8, (5, 7), 8, 1, 2),
         Edge((10, 9), 16, (9, 8), 16, 1, 0),
         Edge((10, 9), 4, (9, 8), 4, 1, 1),

@@ -11,7 +11,7 @@ use crate::memory::{Piece, RawMemory, check_pointer, list};
 use crate::method::{code, range_of, take_banks};
 use core::slice;
 use cortado_contract::for_each_operator;
-use cortado_kernels::{Memory, generic};
+use cortado_kernels::{Memory, for_each_narrowed_kernel, generic};
 use cortado_runtime::{
     ALIGNMENT, Banks, Kernel, Linked, Micro, Native, OperatorKind, STATE_VERSION, bytes_of, digest,
 };
@@ -61,11 +61,12 @@ pub struct RawLinked {
     pub kernel_count: usize,
 }
 
-macro_rules! export_kernels {
-    ($($variant:ident = $module:ident,)*) => {
-        /// The operators' kernels, each a symbol `cortado_kernel_…`: what C's tables point to. Only Rust can call them.
-        pub mod kernels {
-            use super::*;
+/// The operators' kernels, each a symbol `cortado_kernel_…`: what C's tables point to. Only Rust can call them.
+pub mod kernels {
+    use super::*;
+
+    macro_rules! export_kernels {
+        ($($variant:ident = $module:ident,)*) => {
             $(
                 #[doc = concat!("The kernel of [`OperatorKind::", stringify!($variant), "`].")]
                 #[unsafe(export_name = concat!("cortado_kernel_", stringify!($module)))]
@@ -74,10 +75,24 @@ macro_rules! export_kernels {
                     KERNEL.execute(state, memory).ok()
                 }
             )*
-        }
-    };
+        };
+    }
+    for_each_operator!(export_kernels);
+
+    macro_rules! export_narrowed {
+        ($($name:ident = $variant:ident: $forms:literal,)*) => {
+            $(
+                #[doc = concat!("The kernel of [`OperatorKind::", stringify!($variant), "`] for the forms ", stringify!($forms), " only.")]
+                #[unsafe(export_name = concat!("cortado_kernel_", stringify!($name)))]
+                pub fn $name(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+                    const KERNEL: Kernel = Kernel::narrowed::<Native>(OperatorKind::$variant, $forms);
+                    KERNEL.execute(state, memory).ok()
+                }
+            )*
+        };
+    }
+    for_each_narrowed_kernel!(export_narrowed);
 }
-for_each_operator!(export_kernels);
 
 /// See `cortado.h`.
 ///

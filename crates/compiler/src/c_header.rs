@@ -6,6 +6,7 @@ use crate::module::{Bank, banks, capitalized, identifier};
 use crate::report::{Report, TensorReport};
 use cortado_contract::for_each_operator;
 use cortado_contract::ops::OperatorKind;
+use cortado_kernels::for_each_narrowed_kernel;
 use cortado_runtime::{STATE_VERSION, bytes_of, digest};
 use std::fmt::{self, Write};
 
@@ -146,7 +147,8 @@ fn write_program(
     pte_file: &str,
     compiled: &Compiled,
 ) -> fmt::Result {
-    let Linked { operators, state, constants_start, .. } = &compiled.linked;
+    let Linked { operators, forms, state, constants_start } = &compiled.linked;
+    let kernels = || operators.iter().copied().zip(forms.iter().copied());
     let pte_bytes = compiled.pte.len();
     let constants_bytes = pte_bytes - constants_start;
     writeln!(
@@ -194,13 +196,12 @@ fn write_program(
          \n\
          static const uint32_t {name}_prepared[{}] = {{",
         assembler_text(pte_file),
-        operators
-            .iter()
-            .map(|kind| format!("extern void {}(void);\n", symbol(*kind)))
+        kernels()
+            .map(|(kind, forms)| format!("extern void {}(void);\n", symbol(kind, forms).0))
             .collect::<String>(),
         match operators.is_empty() {
             true => "    {0, 0, 0, 0},\n".to_owned(),
-            false => operators.iter().map(|kind| kernel_row(*kind)).collect(),
+            false => kernels().map(|(kind, forms)| kernel_row(kind, forms)).collect(),
         },
         state.len(),
     )?;
@@ -227,16 +228,17 @@ fn write_program(
     )
 }
 
-/// A row of the table of kernels, for every form of the operator.
-fn kernel_row(kind: OperatorKind) -> String {
+/// A row of the table of kernels.
+fn kernel_row(kind: OperatorKind, forms: u16) -> String {
     let words = cortado_kernels::state_words(kind);
-    format!("    {{{}, {words}, 0xffff, {}}},\n", kind as u8, symbol(kind))
+    let (symbol, forms) = symbol(kind, forms);
+    format!("    {{{}, {words}, {forms:#x}, {symbol}}},\n", kind as u8)
 }
 
 macro_rules! declare_symbols {
     ($($variant:ident = $module:ident,)*) => {
-        /// The function of an operator's kernel in the library for C.
-        fn symbol(kind: OperatorKind) -> &'static str {
+        /// The function of an operator's whole kernel in the library for C.
+        fn whole_symbol(kind: OperatorKind) -> &'static str {
             match kind {
                 $(OperatorKind::$variant => concat!("cortado_kernel_", stringify!($module)),)*
             }
@@ -244,6 +246,19 @@ macro_rules! declare_symbols {
     };
 }
 for_each_operator!(declare_symbols);
+
+macro_rules! declare_narrowed_symbols {
+    ($($name:ident = $variant:ident: $forms:literal,)*) => {
+        /// The function in the library for C of the smallest kernel that runs some forms of an operator, and all forms that it runs.
+        fn symbol(kind: OperatorKind, forms: u16) -> (&'static str, u16) {
+            match (kind, forms) {
+                $((OperatorKind::$variant, $forms) => (concat!("cortado_kernel_", stringify!($name)), $forms),)*
+                _ => (whole_symbol(kind), u16::MAX),
+            }
+        }
+    };
+}
+for_each_narrowed_kernel!(declare_narrowed_symbols);
 
 /// A bank's name as a parameter: C's keywords are not Rust's.
 fn parameter(bank: &Bank, count: usize) -> String {

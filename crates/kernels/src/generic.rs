@@ -93,6 +93,11 @@ impl Kernel {
         self.state_words as usize
     }
 
+    /// The forms that it runs, a bit for each; all bits for a kernel that is not narrowed.
+    pub const fn forms(&self) -> u16 {
+        self.forms
+    }
+
     /// Whether it runs what was prepared so: the operator's own state, whole.
     pub const fn runs(&self, state: &[u32]) -> bool {
         let form = form(self.kind, state);
@@ -169,6 +174,32 @@ macro_rules! declare_kernels {
     };
 }
 for_each_operator!(declare_kernels);
+
+/// Calls the macro `$then` with every kernel that is narrower than its operator's whole one: a name, the operator and the forms that it
+/// runs, for those to whom kernels are functions with names.
+#[macro_export]
+macro_rules! for_each_narrowed_kernel {
+    ($then:ident) => {
+        $then! {
+            quantize_per_tensor_1 = QuantizePerTensor: 1,
+            dequantize_per_tensor_1 = DequantizePerTensor: 1,
+            quantized_linear_1 = QuantizedLinear: 1,
+            quantized_linear_2 = QuantizedLinear: 2,
+            quantized_conv2d_1 = QuantizedConv2d: 1,
+            quantized_conv2d_2 = QuantizedConv2d: 2,
+            quantized_conv2d_3 = QuantizedConv2d: 3,
+            quantized_depthwise_conv2d_1 = QuantizedDepthwiseConv2d: 1,
+            quantized_depthwise_conv2d_2 = QuantizedDepthwiseConv2d: 2,
+            quantized_depthwise_conv2d_3 = QuantizedDepthwiseConv2d: 3,
+            quantized_depthwise_conv2d_4 = QuantizedDepthwiseConv2d: 4,
+            quantized_depthwise_conv2d_5 = QuantizedDepthwiseConv2d: 5,
+            quantized_depthwise_conv2d_6 = QuantizedDepthwiseConv2d: 6,
+            quantized_depthwise_conv2d_7 = QuantizedDepthwiseConv2d: 7,
+            quantized_avg_pool2d_1 = QuantizedAvgPool2d: 1,
+            quantized_add_1 = QuantizedAdd: 1,
+        }
+    };
+}
 
 macro_rules! declare_forms {
     ($($variant:ident = $module:ident,)*) => {
@@ -261,4 +292,43 @@ const fn halves(low: i32, high: i32) -> u32 {
 /// The signed halfwords of a word.
 const fn unpack_halves(word: u32) -> (i32, i32) {
     (word as i16 as i32, (word as i32) >> 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::{Dsp, Mve, Scalar};
+
+    /// The name under which a kernel is listed.
+    fn listed(kind: OperatorKind, forms: u16) -> Option<&'static str> {
+        macro_rules! find {
+            ($($name:ident = $variant:ident: $forms:literal,)*) => {
+                match (kind, forms) {
+                    $((OperatorKind::$variant, $forms) => Some(stringify!($name)),)*
+                    _ => None,
+                }
+            };
+        }
+        for_each_narrowed_kernel!(find)
+    }
+
+    #[test]
+    fn all_narrowed_kernels_are_listed() {
+        for kind in OperatorKind::ALL {
+            for forms in 1..1 << 8 {
+                let narrowed = [
+                    Kernel::narrowed::<Scalar>(*kind, forms),
+                    Kernel::narrowed::<Dsp>(*kind, forms),
+                    Kernel::narrowed::<Mve>(*kind, forms),
+                ];
+                let name = listed(*kind, forms);
+                let expected = if name.is_some() { forms } else { ALL_FORMS };
+                assert_eq!(narrowed.map(|kernel| kernel.forms()), [expected; 3], "{kind:?}");
+                if let Some((operator, number)) = name.and_then(|name| name.rsplit_once('_')) {
+                    assert!(kind.name().ends_with(operator), "{kind:?} as {operator}");
+                    assert_eq!(number.parse(), Ok(forms), "{kind:?}");
+                }
+            }
+        }
+    }
 }

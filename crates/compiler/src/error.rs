@@ -15,6 +15,17 @@ pub enum CompileError {
     /// Parts of the model have no counterpart in Cortado: all that were found, in the model's order.
     #[error("{}", Listing(.0))]
     Unsupported(Vec<Unsupported>),
+    /// A tensor has more elements than any microcontroller's memory holds.
+    #[error(
+        "the tensor `{value}` of the extents {shape:?} has more than 2^28 elements, which no microcontroller's memory holds: \
+         export the model with smaller inputs"
+    )]
+    TooLarge {
+        /// The tensor.
+        value: String,
+        /// Its extents.
+        shape: Vec<u32>,
+    },
     /// The program is too large for its file format.
     #[error("the program cannot be written: {0}")]
     Write(#[from] cortado_pte::WriteError),

@@ -51,12 +51,23 @@ pub fn from_export(exported: &ExportedProgram) -> Result<Graph, CompileError> {
     Ok(graph)
 }
 
+/// The most elements that a tensor may have: more than any microcontroller's memory holds, and few enough that no pass which makes a
+/// constant of a tensor's extents runs out of the host's.
+const ELEMENTS_MAX: u64 = 1 << 28;
+
 fn add_value(
     exported: &ExportedProgram,
     graph: &mut Graph,
     name: &str,
 ) -> Result<ValueId, CompileError> {
     let meta = exported.values.get(name).ok_or_else(|| unknown(name))?;
+    // Of a tensor without elements too, so that no product of some of its extents overflows.
+    let elements = meta.shape.iter().map(|extent| u64::from(*extent).max(1));
+    let elements = elements.fold(1, u64::saturating_mul);
+    if elements > ELEMENTS_MAX {
+        let shape = meta.shape.clone();
+        return Err(CompileError::TooLarge { value: name.to_owned(), shape });
+    }
     Ok(graph.add_value(Value {
         name: name.to_owned(),
         dtype: meta.dtype,

@@ -91,14 +91,16 @@ pub fn compile_with(
     options: &PlanOptions,
 ) -> Result<Compiled, CompileError> {
     let mut graph = from_export::from_export(exported)?;
+    let mut defect = None;
     passes::run_all(&passes::PassContext { target }, &mut graph, |pass, graph| {
-        debug_assert!(
-            verify::verify(graph).is_empty(),
-            "after {}: {:?}",
-            pass.name,
-            verify::verify(graph)
-        );
+        if defect.is_none() {
+            let problem = verify::verify(graph).into_iter().next();
+            defect = problem.map(|problem| format!("after the pass `{}`: {problem}", pass.name));
+        }
     })?;
+    if let Some(defect) = defect {
+        return Err(CompileError::Internal(defect));
+    }
     let mut lowered = lower::lower(&graph, target)?;
     if options.int8_border {
         border::drop_conversions(&mut lowered);

@@ -87,9 +87,9 @@ impl Convolution {
         let groups = node.int("groups").unwrap_or(1).max(1);
         let channel_axis = usize::from(kind == Kind::Transposed);
         let weights = Weights::read(lowerer, node, weight, channel_axis, true)?;
-        let in_channels = lowerer.graph.value(input).shape[1];
-        check_channels(node, &weights, kind, groups, in_channels)?;
         let channels = lowerer.graph.value(*output).shape[1];
+        let in_channels = lowerer.graph.value(input).shape[1];
+        check_channels(node, &weights, kind, groups, [in_channels, channels])?;
         let factors = weights.factors(node, input_scale, output_scale)?;
         // A grouped transposed convolution has the same scales for each group.
         let factors = factors.iter().cycle().take(channels as usize).copied().collect();
@@ -224,24 +224,29 @@ fn check_images(lowerer: &Lowerer<'_>, node: &Node, values: &[ValueId]) -> Resul
     Ok(())
 }
 
-/// Fails unless the weights have four axes and go together with the groups and the input's channels.
+/// Fails unless the weights have four axes and go together with the groups, the input's channels and the output's.
 fn check_channels(
     node: &Node,
     weights: &Weights,
     kind: Kind,
     groups: i64,
-    in_channels: u32,
+    [in_channels, out_channels]: [u32; 2],
 ) -> Result<(), Unsupported> {
+    let in_groups = |extent: u32| i64::from(extent).saturating_mul(groups);
     let fits = match (weights.shape[..].as_ref(), kind) {
-        ([channels, _, _, _], Kind::Transposed) => *channels == in_channels,
-        ([_, channels, _, _], _) => i64::from(*channels) * groups == i64::from(in_channels),
+        ([inputs, outputs, _, _], Kind::Transposed) => {
+            *inputs == in_channels && in_groups(*outputs) == i64::from(out_channels)
+        }
+        ([outputs, inputs, _, _], _) => {
+            in_groups(*inputs) == i64::from(in_channels) && *outputs == out_channels
+        }
         _ => false,
     };
     if fits {
         return Ok(());
     }
     let why = format!(
-        "a weight of {:?} in {groups} groups does not fit an input of {in_channels} channels",
+        "a weight of {:?} in {groups} groups does not fit an input of {in_channels} channels and a result of {out_channels}",
         weights.shape
     );
     Err(Unsupported::new(node, why))

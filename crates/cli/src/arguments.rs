@@ -154,6 +154,8 @@ pub(crate) struct SchemeArguments {
 pub(crate) enum RangesArgument {
     /// The one that is measured best, for each tensor
     Auto,
+    /// By norm minimization over a running histogram, as PT2E's observer has it
+    Histogram,
     /// All that was seen
     MinMax,
     /// All but the outermost 0.01 %

@@ -118,6 +118,7 @@ pub(crate) fn quantized(
     let options = Options {
         ranges: match scheme.ranges {
             RangesArgument::Auto => Ranges::Auto,
+            RangesArgument::Histogram => Ranges::Histogram,
             RangesArgument::MinMax => Ranges::MinMax,
             RangesArgument::Percentile => Ranges::Percentile,
             RangesArgument::Kl => Ranges::Kl,

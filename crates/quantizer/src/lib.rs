@@ -14,6 +14,7 @@
 mod build;
 mod equalize;
 pub mod execute;
+mod histogram;
 pub mod quantize;
 mod ranges;
 pub mod report;

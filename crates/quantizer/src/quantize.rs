@@ -28,6 +28,10 @@ const BUDGET: f64 = 1.5e9;
 /// The share of the error that other ranges must leave at most to be better by more than chance: on the samples at hand, narrower
 /// ranges nearly always look better.
 const DISTINCT: f64 = 0.9;
+/// The standard errors beyond which a difference is no chance, although many are compared.
+const CHANCE: f64 = 3.0;
+/// The factor by which scales of averages are greater than what was seen asks for.
+const HEADROOM: f64 = 1.25;
 /// How often a program is quantized anew with operators in float that turned out to have no int8 kernel.
 const ATTEMPTS: usize = 4;
 
@@ -359,6 +363,25 @@ struct Reference {
     weights: Vec<f64>,
 }
 
+/// The error that a plan leaves on each sample.
+struct Errors(Vec<f64>);
+
+impl Errors {
+    fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / self.0.len().max(1) as f64
+    }
+
+    /// Whether they are below others, on the same samples, by more than chance: the mean difference is beyond some of its standard errors.
+    fn are_below(&self, others: &Errors) -> bool {
+        let differences = || others.0.iter().zip(&self.0).map(|(other, own)| other - own);
+        let count = self.0.len().max(1) as f64;
+        let mean = differences().sum::<f64>() / count;
+        let squares = differences().map(|it| (it - mean).powi(2)).sum::<f64>();
+        let standard_error = (squares / (count - 1.0).max(1.0) / count).sqrt();
+        mean > CHANCE * standard_error
+    }
+}
+
 /// Powers of signals and of their noise.
 struct Noise {
     /// For each value of the float graph.
@@ -387,7 +410,17 @@ impl Work<'_, '_> {
         let proposals: Vec<Vec<Parameters>> = observers
             .par_iter()
             .zip(&scheme.groups)
-            .map(|(observer, group)| proposals(observer, group.unit))
+            .map(|(observer, group)| {
+                let proposals = proposals(observer, group.unit);
+                // PT2E gives averages the scale of what is averaged, which is far wider than they are. A part of that stays as
+                // headroom: few samples show few averages.
+                let headroom =
+                    |it: &Parameters| Parameters::new(it.scale * HEADROOM, it.zero_point);
+                match group.has_average {
+                    true => proposals.iter().map(headroom).collect(),
+                    false => proposals,
+                }
+            })
             .collect();
         let layers = graph.nodes.iter().enumerate().filter_map(|(index, node)| {
             let is_layer = scheme.roles[index] == Role::Layer;
@@ -408,11 +441,11 @@ impl Work<'_, '_> {
         let first = METHODS.iter().position(|it| *it == self.options.ranges).unwrap_or(0);
         let mut best = Plan { groups: method(first), layers };
         let mut least = self.error(&best, &reference)?;
-        let attempt = |work: &Self, least: &mut f64, best: &mut Plan, plan: Plan, gain: f64| {
-            let error = work.error(&plan, &reference)?;
-            let is_better = error < *least * gain;
+        let attempt = |work: &Self, least: &mut Errors, best: &mut Plan, plan: Plan, gain: f64| {
+            let errors = work.error(&plan, &reference)?;
+            let is_better = errors.mean() < least.mean() * gain && errors.are_below(least);
             if is_better {
-                (*best, *least) = (plan, error);
+                (*best, *least) = (plan, errors);
             }
             Ok::<bool, QuantizeError>(is_better)
         };
@@ -458,15 +491,16 @@ impl Work<'_, '_> {
         self.tell("correcting", 0.8);
         if !self.options.no_bias_correction {
             let plan = self.corrected(&float, &best, &reference)?;
-            let error = self.error(&plan, &reference)?;
+            let errors = self.error(&plan, &reference)?;
+            let (error, before) = (errors.mean(), least.mean());
             // Outputs can be few numbers; what all results say together is less of a chance.
             let noise = |plan: &Plan| {
                 let built = build(graph, scheme, plan);
                 Ok::<f64, QuantizeError>(self.noise(&float, &built, &reference.samples)?.mean())
             };
-            if error < 1.1 * least && (error < least || noise(&plan)? < noise(&best)?) {
+            if error < 1.1 * before && (error < before || noise(&plan)? < noise(&best)?) {
                 self.report.bias_corrected = true;
-                (best, least) = (plan, error);
+                (best, least) = (plan, errors);
             }
         }
         self.tell("measuring", 0.9);
@@ -474,7 +508,7 @@ impl Work<'_, '_> {
         self.measure(&float, &built)?;
         self.note_float();
         self.tell("measuring", 1.0);
-        Ok((built, self.report.clone(), least))
+        Ok((built, self.report.clone(), least.mean()))
     }
 
     fn tell(&mut self, stage: &'static str, done: f64) {
@@ -495,11 +529,13 @@ impl Work<'_, '_> {
         for (chunk, samples) in self.samples.chunks(CHUNK).enumerate() {
             let mut run = float.start(samples);
             let mut see = |id: ValueId, tensors: &[Tensor]| {
-                if let Some(group) = scheme.group_of[id.0].filter(|_| is_root.contains(&id)) {
+                let Some(group) = scheme.group_of[id.0] else { return };
+                let observer = &mut observers[group];
+                let seen = scheme.groups[group].seen.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+                tensors.iter().for_each(|it| observer.count(it.data(), seen));
+                if is_root.contains(&id) {
                     let roots = scheme.groups[group].roots.len();
-                    tensors
-                        .iter()
-                        .for_each(|it| observers[group].observe(it.data(), count * roots));
+                    tensors.iter().for_each(|it| observer.observe(it.data(), count * roots));
                 }
             };
             graph.inputs.iter().for_each(|id| see(*id, run.values(*id)));
@@ -590,20 +626,19 @@ impl Work<'_, '_> {
         nodes.sum()
     }
 
-    /// The mean squared error that a plan leaves in the outputs, relative to their variance.
-    fn error(&self, plan: &Plan, reference: &Reference) -> Result<f64, QuantizeError> {
+    /// The mean squared errors that a plan leaves in the outputs, relative to their variance.
+    fn error(&self, plan: &Plan, reference: &Reference) -> Result<Errors, QuantizeError> {
         let built = build(self.graph, self.scheme, plan);
         let outputs = Executor::new(&built.graph)?.run(&reference.samples)?;
-        let mut total = 0.0;
-        for (position, weight) in reference.weights.iter().enumerate() {
-            let (mut sum, mut count) = (0.0, 0usize);
-            for (found, expected) in outputs.iter().zip(&reference.outputs) {
-                sum += squared_error(found[position].data(), expected[position].data());
-                count += found[position].data().len();
-            }
-            total += sum / count.max(1) as f64 * weight;
-        }
-        Ok(total)
+        let of_sample = |(found, expected): (&Vec<Tensor>, &Vec<Tensor>)| {
+            let outputs = reference.weights.iter().zip(found.iter().zip(expected));
+            let error = |(weight, (found, expected)): (&f64, (&Tensor, &Tensor))| {
+                let sum = squared_error(found.data(), expected.data());
+                sum / found.data().len().max(1) as f64 * weight
+            };
+            outputs.map(error).sum::<f64>()
+        };
+        Ok(Errors(outputs.iter().zip(&reference.outputs).map(of_sample).collect()))
     }
 
     /// The plan with biases that make up for the mean error of each channel, layer after layer.

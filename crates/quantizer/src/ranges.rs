@@ -13,6 +13,7 @@
 //! first proposal is validated across samples: the range of some of them, made wider or narrower, is judged by the error that it
 //! leaves on the others.
 
+use crate::histogram::Histogram;
 use cortado_contract::quant::{Activation, ZeroPoint, inverse_scale, quantize};
 use serde::Serialize;
 
@@ -21,8 +22,8 @@ const SAMPLE: usize = 1 << 14;
 /// So many numbers show what a tensor's range is.
 const LARGE: usize = 1 << 16;
 /// The methods in the order in which they are compared.
-pub(crate) const METHODS: [Ranges; 5] =
-    [Ranges::Auto, Ranges::MinMax, Ranges::Percentile, Ranges::Kl, Ranges::Mse];
+pub(crate) const METHODS: [Ranges; 6] =
+    [Ranges::Auto, Ranges::Histogram, Ranges::MinMax, Ranges::Percentile, Ranges::Kl, Ranges::Mse];
 /// The least scale. Below it the reciprocal and products of scales leave binary32.
 pub(crate) const SCALE_MIN: f64 = 1e-12;
 
@@ -33,6 +34,8 @@ pub enum Ranges {
     /// The one that is measured best, for each tensor.
     #[default]
     Auto,
+    /// By norm minimization over a running histogram, as PT2E's observer has it.
+    Histogram,
     /// All that was seen.
     MinMax,
     /// All but the outermost 0.01 %.
@@ -53,11 +56,10 @@ pub(crate) struct Parameters {
 impl Parameters {
     /// Those of a range, which is widened to hold zero.
     pub(crate) fn of_range(min: f32, max: f32) -> Parameters {
-        let (min, max) = (f64::from(min.min(0.0)), f64::from(max.max(0.0)));
-        let scale = f64::from(((max - min) / 255.0) as f32).max(SCALE_MIN);
-        let scale = f64::from(scale as f32);
-        let zero_point = (-128.0 - min / scale).round_ties_even().clamp(-128.0, 127.0) as i32;
-        Parameters { scale, zero_point }
+        let (min, max) = (min.min(0.0), max.max(0.0));
+        let scale = ((max - min) / 255.0).max(SCALE_MIN as f32);
+        let zero_point = (-128.0 - (min / scale).round_ties_even()).clamp(-128.0, 127.0) as i32;
+        Parameters { scale: f64::from(scale), zero_point }
     }
 
     pub(crate) fn new(scale: f64, zero_point: i32) -> Parameters {
@@ -103,6 +105,7 @@ pub(crate) struct Observer {
     pub(crate) min: f32,
     pub(crate) max: f32,
     pub(crate) sample: Vec<f32>,
+    histogram: Histogram,
     /// The number of numbers that were seen.
     count: usize,
     /// For each tensor that was seen: where its numbers end in the sample, and its extremes.
@@ -112,7 +115,14 @@ pub(crate) struct Observer {
 impl Observer {
     pub(crate) fn new() -> Self {
         let (min, max) = (f32::INFINITY, f32::NEG_INFINITY);
-        Observer { min, max, sample: Vec::new(), count: 0, tensors: Vec::new() }
+        Observer {
+            min,
+            max,
+            sample: Vec::new(),
+            histogram: Histogram::new(),
+            count: 0,
+            tensors: Vec::new(),
+        }
     }
 
     /// Takes in a tensor, one of `count` that are to come.
@@ -133,6 +143,14 @@ impl Observer {
         self.sample.extend(numbers.iter().step_by(stride));
         self.count += numbers.len();
         self.tensors.push((self.sample.len(), min, max));
+    }
+
+    /// Counts a tensor within bounds.
+    pub(crate) fn count(&mut self, numbers: &[f32], (least, greatest): (f32, f32)) {
+        let clamped = || numbers.iter().map(|number| number.clamp(least, greatest));
+        let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
+        clamped().for_each(|number| (min, max) = (min.min(number), max.max(number)));
+        self.histogram.observe(clamped(), min, max);
     }
 
     /// Takes in numbers that are not to be missed.
@@ -163,6 +181,10 @@ impl Observer {
             return Parameters::of_range(0.0, 1.0);
         }
         match method {
+            Ranges::Histogram => {
+                let found = self.histogram.parameters();
+                found.unwrap_or_else(|| Parameters::of_range(self.min, self.max))
+            }
             Ranges::MinMax => Parameters::of_range(self.min, self.max),
             Ranges::Percentile => self.percentile(1e-4),
             Ranges::Kl => self.kl(),
@@ -187,10 +209,12 @@ impl Observer {
         self.min < self.max || (self.min != 0.0 && self.min.is_finite())
     }
 
-    /// The range of all that was seen, wider or narrower by the factor that did best on samples whose range was not asked for. Numbers
+    /// The range of all that was seen, wider or narrower by the factor that did best on samples whose range was not asked for, where that
+    /// is clearly better than all that was seen; else the histogram's. Numbers
     /// on a grid of their own get the scale of that grid.
     fn validated(&self, fitted: Parameters) -> Parameters {
         const FOLDS: usize = 4;
+        const CLEARLY: f64 = 0.9;
         const FACTORS: [f32; 15] =
             [0.6, 0.7, 0.8, 0.85, 0.9, 0.94, 0.97, 1.0, 1.03, 1.06, 1.1, 1.14, 1.18, 1.24, 1.3];
         let folds = FOLDS.min(self.tensors.len());
@@ -220,9 +244,15 @@ impl Observer {
         };
         let judged =
             FACTORS.iter().zip(errors).map(|(factor, error)| (*factor, error * bias(*factor)));
-        let best = judged.min_by(|a, b| a.1.total_cmp(&b.1));
-        let factor = best.map_or(1.0, |(factor, _)| if folds > 1 { factor } else { 1.0 });
-        let validated = Parameters::of_range(self.min * factor, self.max * factor);
+        let all = judged.clone().find(|(factor, _)| *factor == 1.0).map_or(0.0, |(_, error)| error);
+        let best = judged.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|_| folds > 1);
+        // Another range than the histogram's must be clearly better.
+        let validated = match best {
+            Some((factor, error)) if error < CLEARLY * all => {
+                Parameters::of_range(self.min * factor, self.max * factor)
+            }
+            _ => self.propose(Ranges::Histogram),
+        };
         // What fits so many numbers, or so much better, is no chance.
         let share = if is_large { 1.0 } else { 0.6 };
         match fitted.error(&self.sample) < share * validated.error(&self.sample) {

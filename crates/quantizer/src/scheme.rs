@@ -93,6 +93,8 @@ pub(crate) struct Group {
     pub(crate) numbers: Vec<f32>,
     /// The result of a softmax or a sigmoid, whose range is known.
     pub(crate) unit: Option<Unit>,
+    /// An average is among the roots.
+    pub(crate) has_average: bool,
     /// Beyond these bounds every reader sees the same number.
     pub(crate) seen: Option<(f32, f32)>,
 }
@@ -456,6 +458,9 @@ impl Work<'_> {
             if !is_derived[id] {
                 groups[index].roots.push(ValueId(id));
             }
+            let producer = self.producer[id];
+            groups[index].has_average |=
+                producer.is_some_and(|node| self.roles[node] == Role::Average);
         }
         let mut scheme = Scheme { roles: self.roles, group_of, groups, producer: self.producer };
         scheme.note_numbers(graph);

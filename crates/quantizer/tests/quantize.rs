@@ -57,7 +57,7 @@ fn digits_are_recognized_as_well_as_by_upstreams_program() {
         let theirs = compared(name, &theirs, Some(&labels));
         let ours = compared(name, &quantized(name, &Options::default()).program, Some(&labels));
         assert!(ours.int8_accuracy >= theirs.int8_accuracy, "{name}: {ours:?} {theirs:?}");
-        assert!(ours.mean_squared_errors[0] < 0.6 * theirs.mean_squared_errors[0], "{name}");
+        assert!(ours.mean_squared_errors[0] < 0.8 * theirs.mean_squared_errors[0], "{name}");
     }
 }
 
@@ -102,7 +102,7 @@ fn the_same_data_gives_the_same_bytes() {
 #[test]
 fn options_do_what_they_say() {
     let name = "digits_cnn";
-    for ranges in [Ranges::MinMax, Ranges::Percentile, Ranges::Kl, Ranges::Mse] {
+    for ranges in [Ranges::Histogram, Ranges::MinMax, Ranges::Percentile, Ranges::Kl, Ranges::Mse] {
         let options = Options { ranges, ..Options::default() };
         let found = compared(name, &quantized(name, &options).program, None);
         assert!(found.mean_squared_errors[0] < 0.1, "{ranges:?}: {found:?}");

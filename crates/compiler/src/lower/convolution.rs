@@ -87,8 +87,8 @@ impl Convolution {
         let groups = node.int("groups").unwrap_or(1).max(1);
         let channel_axis = usize::from(kind == Kind::Transposed);
         let weights = Weights::read(lowerer, node, weight, channel_axis, true)?;
-        let channels = lowerer.graph.value(*output).shape[1];
         let in_channels = lowerer.graph.value(input).shape[1];
+        let channels = lowerer.graph.value(*output).shape[1];
         check_channels(node, &weights, kind, groups, [in_channels, channels])?;
         let factors = weights.factors(node, input_scale, output_scale)?;
         // A grouped transposed convolution has the same scales for each group.

@@ -236,8 +236,7 @@ impl Layouts<'_> {
     /// The order of the operand with the most elements; of several, channels-last wins, so that images stay images.
     fn leading_order(&self, node: &Node) -> Vec<u8> {
         let size = |id: &ValueId| {
-            let extents = self.graph.value(*id).shape.iter().map(|extent| u64::from(*extent));
-            extents.fold(1, u64::saturating_mul)
+            self.graph.value(*id).shape.iter().map(|extent| u64::from(*extent)).product::<u64>()
         };
         let operands: Vec<ValueId> =
             node.operands().filter(|id| self.graph.value(*id).data.is_none()).collect();

@@ -416,7 +416,7 @@ impl Work<'_, '_> {
                 // headroom: few samples show few averages.
                 let headroom =
                     |it: &Parameters| Parameters::new(it.scale * HEADROOM, it.zero_point);
-                match group.has_average {
+                match scheme.has_average(group) {
                     true => proposals.iter().map(headroom).collect(),
                     false => proposals,
                 }

@@ -99,6 +99,12 @@ pub(crate) fn round(number: f32) -> f32 {
     (number + SHIFT) - SHIFT
 }
 
+/// The least and the greatest number.
+fn extremes(numbers: impl Iterator<Item = f32>) -> (f32, f32) {
+    let start = (f32::INFINITY, f32::NEG_INFINITY);
+    numbers.fold(start, |(min, max), number| (min.min(number), max.max(number)))
+}
+
 /// What was seen of a tensor.
 #[derive(Clone, Debug)]
 pub(crate) struct Observer {
@@ -127,11 +133,7 @@ impl Observer {
 
     /// Takes in a tensor, one of `count` that are to come.
     pub(crate) fn observe(&mut self, numbers: &[f32], count: usize) {
-        let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
-        for number in numbers {
-            min = min.min(*number);
-            max = max.max(*number);
-        }
+        let (min, max) = extremes(numbers.iter().copied());
         (self.min, self.max) = (self.min.min(min), self.max.max(max));
         // A stride that is prime to most extents takes all channels and columns in turn.
         let quota = (SAMPLE / count.max(1)).max(16);
@@ -148,8 +150,7 @@ impl Observer {
     /// Counts a tensor within bounds.
     pub(crate) fn count(&mut self, numbers: &[f32], (least, greatest): (f32, f32)) {
         let clamped = || numbers.iter().map(|number| number.clamp(least, greatest));
-        let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
-        clamped().for_each(|number| (min, max) = (min.min(number), max.max(number)));
+        let (min, max) = extremes(clamped());
         self.histogram.observe(clamped(), min, max);
     }
 
@@ -189,15 +190,17 @@ impl Observer {
             Ranges::Percentile => self.percentile(1e-4),
             Ranges::Kl => self.kl(),
             Ranges::Mse => self.least_squares(),
-            Ranges::Auto => self.validated(self.least_squares()),
+            Ranges::Auto => self.validated(self.least_squares(), self.propose(Ranges::Histogram)),
         }
     }
 
     /// What all methods propose, in the order of [`METHODS`].
     pub(crate) fn propose_all(&self) -> Vec<Parameters> {
         let fitted = self.propose(Ranges::Mse);
+        let histogram = self.propose(Ranges::Histogram);
         let other = |method: &Ranges| match method {
-            Ranges::Auto if self.has_range() => self.validated(fitted),
+            Ranges::Auto if self.has_range() => self.validated(fitted, histogram),
+            Ranges::Histogram => histogram,
             Ranges::Auto | Ranges::Mse => fitted,
             method => self.propose(*method),
         };
@@ -210,9 +213,8 @@ impl Observer {
     }
 
     /// The range of all that was seen, wider or narrower by the factor that did best on samples whose range was not asked for, where that
-    /// is clearly better than all that was seen; else the histogram's. Numbers
-    /// on a grid of their own get the scale of that grid.
-    fn validated(&self, fitted: Parameters) -> Parameters {
+    /// is clearly better than all that was seen; else the histogram's. Numbers on a grid of their own get the scale of that grid.
+    fn validated(&self, fitted: Parameters, histogram: Parameters) -> Parameters {
         const FOLDS: usize = 4;
         const CLEARLY: f64 = 0.9;
         const FACTORS: [f32; 15] =
@@ -251,7 +253,7 @@ impl Observer {
             Some((factor, error)) if error < CLEARLY * all => {
                 Parameters::of_range(self.min * factor, self.max * factor)
             }
-            _ => self.propose(Ranges::Histogram),
+            _ => histogram,
         };
         // What fits so many numbers, or so much better, is no chance.
         let share = if is_large { 1.0 } else { 0.6 };

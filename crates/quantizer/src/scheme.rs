@@ -93,8 +93,6 @@ pub(crate) struct Group {
     pub(crate) numbers: Vec<f32>,
     /// The result of a softmax or a sigmoid, whose range is known.
     pub(crate) unit: Option<Unit>,
-    /// An average is among the roots.
-    pub(crate) has_average: bool,
     /// Beyond these bounds every reader sees the same number.
     pub(crate) seen: Option<(f32, f32)>,
 }
@@ -137,6 +135,13 @@ impl Scheme {
         work.fuse_activations();
         let hidden = work.hidden();
         work.group(&hidden)
+    }
+
+    /// Whether an average is among a group's tensors.
+    pub(crate) fn has_average(&self, group: &Group) -> bool {
+        let is_average =
+            |id: &ValueId| self.producer[id.0].is_some_and(|it| self.roles[it] == Role::Average);
+        group.roots.iter().any(is_average)
     }
 
     /// Whether a node computes in int8.
@@ -458,9 +463,6 @@ impl Work<'_> {
             if !is_derived[id] {
                 groups[index].roots.push(ValueId(id));
             }
-            let producer = self.producer[id];
-            groups[index].has_average |=
-                producer.is_some_and(|node| self.roles[node] == Role::Average);
         }
         let mut scheme = Scheme { roles: self.roles, group_of, groups, producer: self.producer };
         scheme.note_numbers(graph);

@@ -43,16 +43,17 @@ pub fn pad<M: Micro>(frame: &Frame, value: &[u8], input: &[u8], out: &mut [u8]) 
             (start * all_c + before_c) * element
         };
         let step = all_c * element;
-        for image in 0..n {
-            let input = input.get(image * h * rows * row..)?;
-            let steps = [step, all_w * step];
-            let out = out.get_mut(place(image, 0)..)?;
-            M::copy_windows((input, [row, rows * row]), (out, steps), h, rows, row)?;
-        }
+        // Lines of a single row are the rows of one.
         let (lines, line_step, rows, row_step) = match rows {
             1 => (1, 0, h, all_w * step),
             _ => (h, all_w * step, rows, step),
         };
+        for image in 0..n {
+            let input = input.get(image * lines * rows * row..)?;
+            let steps = [row_step, line_step];
+            let out = out.get_mut(place(image, 0)..)?;
+            M::copy_windows((input, [row, rows * row]), (out, steps), lines, rows, row)?;
+        }
         for image in 0..n {
             for line in 0..lines {
                 let mut to = place(image, 0) + line * line_step;

@@ -72,8 +72,9 @@ pub(super) unsafe fn compute<const N: usize>(
                 *wide = widen(*quad).map(MaybeUninit::new);
             }
             if !rest.is_empty() {
-                let mut last = [0; 4];
-                last.iter_mut().zip(rest).for_each(|(last, rest)| *last = *rest);
+                // Not by a loop, which would become a call of `memcpy`.
+                let at = |index: usize| rest.get(index).copied().unwrap_or(0);
+                let last = [at(0), at(1), at(2), 0];
                 *wide.get_mut(quads.len())? = widen(last).map(MaybeUninit::new);
             }
             let sums: *mut [i32; 4] = sums.as_mut_ptr().cast();

@@ -171,11 +171,12 @@ struct Product<'a> {
 impl Product<'_> {
     /// Computes all features of all rows, of a layer that is not [`OTHER`]: the last four may overlap those before.
     #[inline(always)]
-    fn plain_quads<M: Micro>(&self, input: &[i8], out: &mut [i8]) -> Option<()> {
-        let (constants, depth) = (self.constants?, self.in_features);
-        for row in 0..self.rows {
-            let lhs = input.get(row * depth..)?.get(..depth)?;
-            let out = out.get_mut(row * self.out_features..)?.get_mut(..self.out_features)?;
+    fn plain_quads<M: Micro>(&self, mut input: &[i8], mut out_rows: &mut [i8]) -> Option<()> {
+        let constants = self.constants?;
+        for _ in 0..self.rows {
+            let (lhs, out);
+            (lhs, input) = input.split_at_checked(self.in_features)?;
+            (out, out_rows) = out_rows.split_at_mut_checked(self.out_features)?;
             let mut first = 0;
             while first < out.len() {
                 first = first.min(out.len().checked_sub(4)?);
@@ -193,21 +194,22 @@ impl Product<'_> {
     #[inline(always)]
     fn quads<M: Micro>(
         &self,
-        input: &[i8],
+        mut input: &[i8],
         first: usize,
         count: usize,
-        out: &mut [i8],
+        mut out: &mut [i8],
     ) -> Option<()> {
         // Constants are taken as they are where nothing is to be added to them.
         match self.constants {
             Some(constants) if self.params.filter_offset.0 == 0 => {
                 let sums = constants.get(first..)?.as_chunks::<4>().0;
-                let depth = self.in_features;
                 // Not in chunks, which would cost a division.
-                for row in 0..self.rows {
-                    let lhs = input.get(row.checked_mul(depth)?..)?.get(..depth)?;
-                    let out = out.get_mut(row * self.out_features + first..)?.get_mut(..count)?;
-                    self.row::<M, true>(lhs, first, sums, self.offset, out)?;
+                for _ in 0..self.rows {
+                    let (lhs, row);
+                    (lhs, input) = input.split_at_checked(self.in_features)?;
+                    (row, out) = out.split_at_mut_checked(self.out_features)?;
+                    let row = row.get_mut(first..)?.get_mut(..count)?;
+                    self.row::<M, true>(lhs, first, sums, self.offset, row)?;
                 }
             }
             _ => {
@@ -242,16 +244,19 @@ impl Product<'_> {
                 (multipliers, shifts.get(first..)?.as_chunks::<4>().0.get(..quads)?)
             }
         };
-        // A single factor stands there four times.
-        let step = if let Rescale::PerTensor(_) = self.params.rescale { 4 } else { 1 };
-        let factors = multipliers.as_flattened().iter().zip(shifts.as_flattened()).step_by(step);
-        let mut are_short = factors.into_iter().map(|(multiplier, shift)| {
-            M::is_short(Requantize { multiplier: *multiplier, shift: *shift })
-        });
-        let has_loop = !ANY || !lhs.is_empty() && are_short.all(|is_short| is_short);
+        let is_short = |multiplier, shift| M::is_short(Requantize { multiplier, shift });
+        let are_short = || match self.params.rescale {
+            Rescale::PerTensor(factor) => is_short(factor.multiplier, factor.shift),
+            Rescale::PerChannel { .. } => {
+                let mut factors = multipliers.as_flattened().iter().zip(shifts.as_flattened());
+                factors.all(|(multiplier, shift)| is_short(*multiplier, *shift))
+            }
+        };
+        let has_loop = !ANY || !lhs.is_empty() && are_short();
         let row = Row {
             input: lhs,
-            weights: self.weights.get(first.checked_mul(lhs.len())?..)?,
+            // No overflow: there are weights for all features.
+            weights: self.weights.get(first * lhs.len()..)?,
             constants: sums.get(..quads)?,
             multipliers,
             shifts,
@@ -307,11 +312,16 @@ impl Product<'_> {
 
     /// Computes the features from `first` on of all rows, two at a time.
     #[inline(always)]
-    fn by_pairs<M: Micro>(&self, input: &[i8], first: usize, out: &mut [i8]) -> Option<()> {
-        let depth = self.in_features;
-        for row in 0..self.rows {
-            let lhs = input.get(row.checked_mul(depth)?..)?.get(..depth)?;
-            let out = out.get_mut(row * self.out_features..)?.get_mut(..self.out_features)?;
+    fn by_pairs<M: Micro>(
+        &self,
+        mut input: &[i8],
+        first: usize,
+        mut out_rows: &mut [i8],
+    ) -> Option<()> {
+        for _ in 0..self.rows {
+            let (lhs, out);
+            (lhs, input) = input.split_at_checked(self.in_features)?;
+            (out, out_rows) = out_rows.split_at_mut_checked(self.out_features)?;
             let mut feature = first;
             while feature < self.out_features {
                 self.pair::<M>(lhs, feature, out)?;
@@ -324,7 +334,8 @@ impl Product<'_> {
     /// Computes a feature of a row and the one behind it, if there is one.
     #[inline(never)]
     fn pair<M: Micro>(&self, lhs: &[i8], feature: usize, out: &mut [i8]) -> Option<()> {
-        let weights = self.weights.get(feature.checked_mul(lhs.len())?..)?;
+        // No overflow: there are weights for all features.
+        let weights = self.weights.get(feature * lhs.len()..)?;
         let (one, rest) = weights.split_at_checked(lhs.len())?;
         // A single one is computed twice.
         let other = if out.len() - feature < 2 { one } else { rest.get(..lhs.len())? };

@@ -49,11 +49,14 @@ pub(crate) fn for_each(operands: Run<'_, i8>, out: &mut [i8], apply: impl Fn(i8,
     }
 }
 
+/// What each value is scaled to. Not inlined: two tables would be two loops.
+#[inline(never)]
+fn table(addend: Addend) -> [i32; 256] {
+    core::array::from_fn(|value| scale(addend, value as u8 as i8))
+}
+
 #[inline(never)]
 fn look_up(params: &AddParams, lhs: &[i8], rhs: &[i8], out: &mut [i8]) {
-    let table = |addend: Addend| -> [i32; 256] {
-        core::array::from_fn(|value| scale(addend, value as u8 as i8))
-    };
     let (lhs_table, rhs_table) = (table(params.lhs), table(params.rhs));
     for (out, (lhs, rhs)) in out.iter_mut().zip(lhs.iter().zip(rhs)) {
         let lhs = lhs_table[usize::from(*lhs as u8)];

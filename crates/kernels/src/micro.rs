@@ -278,9 +278,9 @@ pub trait Micro: Copy + 'static {
         }
     }
 
-    /// Adds two operands into `out`, element by element, as [`AddParams::apply`].
-    fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
-        sum::add(params, operands, out);
+    /// Adds two operands into `out`, element by element, as [`AddParams::apply`]: `ANY`, or such as both advance, without code for others.
+    fn add<const ANY: bool>(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
+        sum::add::<ANY>(params, operands, out);
     }
 
     /// Multiplies two operands into `out`, element by element, as [`MulParams::apply`].

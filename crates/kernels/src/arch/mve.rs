@@ -266,14 +266,19 @@ impl Micro for Mve {
         }
     }
 
-    fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
-        by_pieces(operands, out, |operands, out| {
+    fn add<const ANY: bool>(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
+        let add = |operands: Run<'_, i8>, out: &mut [i8]| {
             #[cfg(cortado_isa = "mve")]
             if elementwise::add(params, operands, out).is_some() {
                 return;
             }
             for_each(operands, out, |lhs, rhs| params.apply(lhs, rhs));
-        });
+        };
+        match operands {
+            Run::Both(..) => add(operands, out),
+            _ if ANY => by_pieces(operands, out, add),
+            _ => {}
+        }
     }
 
     fn multiply(params: &MulParams, operands: Run<'_, i8>, out: &mut [i8]) {

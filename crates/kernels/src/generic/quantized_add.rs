@@ -24,7 +24,7 @@ pub fn add_s8<M: Micro>(
     rhs: Source<'_, i8>,
     out: &mut [i8],
 ) -> Option<()> {
-    for_each_run(broadcast, lhs, rhs, out, |run, out| M::add(params, run, out))
+    for_each_run(broadcast, lhs, rhs, out, |run, out| M::add::<true>(params, run, out))
 }
 
 pub(super) fn prepare<L: Lists>(
@@ -79,7 +79,7 @@ pub(super) const fn narrowed<M: Micro>(forms: u16) -> Option<super::Execute> {
 
 fn execute_flat<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
     execute_with(state, memory, |words, params, memory| {
-        broadcast::map_flat::<M, _>(words, memory, |run, out| M::add(params, run, out))
+        broadcast::map_flat::<M, _>(words, memory, |run, out| M::add::<false>(params, run, out))
     })
 }
 

@@ -259,7 +259,8 @@ fn long_quads<M: Micro>(multipliers: &[i32], shifts: &[i32]) -> u32 {
 }
 
 impl<'a> Block<'a> {
-    /// As many channels as `whole` has, from `first` on, with just their weights; what their sums start with is put into `whole`.
+    /// As many channels as `whole` has, from `first` on, with just their weights; what their sums start with is put into `whole`, unless
+    /// it is their bias.
     pub(super) fn new<M: Micro>(
         params: &ConvParams<'a>,
         weights: &'a [i8],
@@ -284,7 +285,14 @@ impl<'a> Block<'a> {
         };
         let input_offset = params.input_offset.0;
         let (folded, added) = if M::ADDS_OFFSETS { (0, input_offset) } else { (input_offset, 0) };
-        M::fold(weights, bias, folded, whole)?;
+        let whole = match bias {
+            // Taken as it is where nothing is folded into it.
+            Some(bias) if folded == 0 => bias.get(..whole.len())?,
+            _ => {
+                M::fold(weights, bias, folded, whole)?;
+                whole
+            }
+        };
         let Rescale::PerChannel { multipliers, shifts } = params.rescale else { return None };
         let multipliers = multipliers.get(first..)?.get(..whole.len())?;
         let shifts = shifts.get(first..)?.get(..whole.len())?;

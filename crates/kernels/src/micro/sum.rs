@@ -12,8 +12,8 @@ use cortado_contract::quant::{Activation, InputOffset, OutputOffset, Requantize}
 /// Runs from this length on make up for the tables.
 const TABLES_FROM: usize = 1024;
 
-/// [`AddParams::apply`] for all elements.
-pub(super) fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
+/// [`AddParams::apply`] for all elements; nothing is done where one operand stays and `ANY` is not set.
+pub(super) fn add<const ANY: bool>(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
     let right = |factor: Requantize| factor.shift <= 0;
     let is_plain = params.left_shift == LEFT_SHIFT
         && right(params.lhs.factor)
@@ -25,6 +25,7 @@ pub(super) fn add(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
     }
     match operands {
         Run::Both(lhs, rhs) if out.len() >= TABLES_FROM => look_up(params, lhs, rhs, out),
+        Run::Lhs(..) | Run::Rhs(..) if !ANY => {}
         _ => {
             let lhs = |value| scale(params.lhs, value);
             let rhs = |value| scale(params.rhs, value);
@@ -49,15 +50,19 @@ pub(crate) fn for_each(operands: Run<'_, i8>, out: &mut [i8], apply: impl Fn(i8,
     }
 }
 
-/// What each value is scaled to. Not inlined: two tables would be two loops.
+/// Fills a table of what each value is scaled to. Not inlined: two tables would be two loops.
 #[inline(never)]
-fn table(addend: Addend) -> [i32; 256] {
-    core::array::from_fn(|value| scale(addend, value as u8 as i8))
+fn tabulate(addend: Addend, table: &mut [i32; 256]) {
+    for (value, entry) in (0..=u8::MAX).zip(table) {
+        *entry = scale(addend, value as i8);
+    }
 }
 
 #[inline(never)]
 fn look_up(params: &AddParams, lhs: &[i8], rhs: &[i8], out: &mut [i8]) {
-    let (lhs_table, rhs_table) = (table(params.lhs), table(params.rhs));
+    let (mut lhs_table, mut rhs_table) = ([0; 256], [0; 256]);
+    tabulate(params.lhs, &mut lhs_table);
+    tabulate(params.rhs, &mut rhs_table);
     for (out, (lhs, rhs)) in out.iter_mut().zip(lhs.iter().zip(rhs)) {
         let lhs = lhs_table[usize::from(*lhs as u8)];
         let rhs = rhs_table[usize::from(*rhs as u8)];
@@ -225,7 +230,7 @@ mod tests {
             for length in [1100, 3] {
                 let mut out = [0i8; 1100];
                 let (lhs, rhs) = (&lhs[..length], &rhs[..length]);
-                add(&params, Run::Both(lhs, rhs), &mut out[..length]);
+                add::<true>(&params, Run::Both(lhs, rhs), &mut out[..length]);
                 for ((out, lhs), rhs) in out.iter().zip(lhs).zip(rhs) {
                     assert_eq!(*out, params.apply(*lhs, *rhs), "{params:?} {lhs} {rhs}");
                 }

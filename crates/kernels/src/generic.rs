@@ -185,6 +185,7 @@ macro_rules! for_each_narrowed_kernel {
             dequantize_per_tensor_1 = DequantizePerTensor: 1,
             quantized_linear_1 = QuantizedLinear: 1,
             quantized_linear_2 = QuantizedLinear: 2,
+            quantized_linear_8 = QuantizedLinear: 8,
             quantized_conv2d_1 = QuantizedConv2d: 1,
             quantized_conv2d_2 = QuantizedConv2d: 2,
             quantized_conv2d_3 = QuantizedConv2d: 3,

@@ -66,7 +66,7 @@ fn linear_of<M: Micro, const FORMS: u16>(
             Some(constants) if offset == 0 => {
                 M::multiply_lines(&shape, params, constants, input, weights, out)
             }
-            _ if has(FORMS, BIASES | OTHER) => {
+            _ if has(FORMS, BIASES | FEW | OTHER) => {
                 with_offsets::<M>(shape, params, input, weights, out)
             }
             _ => None,
@@ -76,7 +76,9 @@ fn linear_of<M: Micro, const FORMS: u16>(
     let out = out.get_mut(..rows.checked_mul(out_features)?)?;
     let layer = Product { params, offset, constants, rows, in_features, out_features, weights };
     let whole = out_features / 4 * 4;
-    if !has(FORMS, OTHER) {
+    if FORMS == FEW {
+        layer.by_pairs::<M, false>(input, 0, out)?;
+    } else if !has(FORMS, OTHER) {
         layer.plain_quads::<M>(input, out)?;
     } else if whole > 0 {
         layer.quads::<M>(input, 0, whole, out)?;
@@ -88,7 +90,7 @@ fn linear_of<M: Micro, const FORMS: u16>(
         rest if whole > 0 && !(M::PAIRS && rest <= 2) => {
             layer.quads::<M>(input, out_features - 4, 4, out)?;
         }
-        _ => layer.by_pairs::<M>(input, whole, out)?,
+        _ => layer.by_pairs::<M, true>(input, whole, out)?,
     }
     if params.activation != Activation::INT8 {
         M::clamp(out, params.activation);
@@ -310,9 +312,9 @@ impl Product<'_> {
         }
     }
 
-    /// Computes the features from `first` on of all rows, two at a time.
+    /// Computes the features from `first` on of all rows, two at a time; of `ANY` layer, or one whose weights have no offset.
     #[inline(always)]
-    fn by_pairs<M: Micro>(
+    fn by_pairs<M: Micro, const ANY: bool>(
         &self,
         mut input: &[i8],
         first: usize,
@@ -324,7 +326,7 @@ impl Product<'_> {
             (out, out_rows) = out_rows.split_at_mut_checked(self.out_features)?;
             let mut feature = first;
             while feature < self.out_features {
-                self.pair::<M>(lhs, feature, out)?;
+                self.pair::<M, ANY>(lhs, feature, out)?;
                 feature += 2;
             }
         }
@@ -333,14 +335,19 @@ impl Product<'_> {
 
     /// Computes a feature of a row and the one behind it, if there is one.
     #[inline(never)]
-    fn pair<M: Micro>(&self, lhs: &[i8], feature: usize, out: &mut [i8]) -> Option<()> {
+    fn pair<M: Micro, const ANY: bool>(
+        &self,
+        lhs: &[i8],
+        feature: usize,
+        out: &mut [i8],
+    ) -> Option<()> {
         // No overflow: there are weights for all features.
         let weights = self.weights.get(feature * lhs.len()..)?;
         let (one, rest) = weights.split_at_checked(lhs.len())?;
         // A single one is computed twice.
         let other = if out.len() - feature < 2 { one } else { rest.get(..lhs.len())? };
         let sums = M::dot_pair(lhs, self.offset, [one, other]);
-        let correction = self.correction::<M>(lhs);
+        let correction = if ANY { self.correction::<M>(lhs) } else { 0 };
         for (index, (out, sum)) in out.get_mut(feature..)?.iter_mut().zip(sums).enumerate() {
             let feature = feature + index;
             let sum = sum.wrapping_add(self.constant(feature)).wrapping_add(correction);
@@ -390,6 +397,8 @@ const BIASES: u16 = 1;
 const SUMS: u16 = 2;
 /// Anything else.
 const OTHER: u16 = 4;
+/// A bias and fewer than four output features, as of a classifier of two classes, and a weight offset of 0.
+const FEW: u16 = 8;
 
 /// See [`super::form`].
 pub(super) const fn form(state: &[u32]) -> u16 {
@@ -402,7 +411,12 @@ pub(super) const fn form(state: &[u32]) -> u16 {
         && *offsets >> 16 == 0
         && (*multiplier as i32) >= 1 << 30
         && ((*head >> 8) as i8) < 0;
+    let is_few = *constants != Location::to_word(None)
+        && matches!(*features >> 16, 1..=3)
+        && *offsets >> 16 == 0
+        && *head & IS_KERNEL_SUM == 0;
     match is_plain {
+        false if is_few => FEW,
         false => OTHER,
         true if *head & IS_KERNEL_SUM != 0 => SUMS,
         true => BIASES,
@@ -413,6 +427,7 @@ pub(super) const fn narrowed<M: Micro>(forms: u16) -> Option<super::Execute> {
     match forms {
         BIASES => Some(execute_of::<M, BIASES>),
         SUMS => Some(execute_of::<M, SUMS>),
+        FEW => Some(execute_of::<M, FEW>),
         _ => None,
     }
 }

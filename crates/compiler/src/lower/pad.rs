@@ -57,8 +57,7 @@ fn stored_value(lowerer: &Lowerer<'_>, node: &Node, output: ValueId) -> Result<f
     // In binary32, as ExecuTorch has it.
     let quantized = ((value / scale + f64::from(zero_point)) as f32).round_ties_even();
     let (min, max) = (f64::from(quantization.quant_min), f64::from(quantization.quant_max));
-    // A range that a program states may be empty, which `clamp` does not take.
-    Ok(f64::from(quantized).max(min).min(max))
+    Ok(f64::from(quantized).clamp(min, max))
 }
 
 /// Adds the call for element types other than `int8`.

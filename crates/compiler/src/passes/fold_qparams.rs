@@ -72,6 +72,16 @@ fn annotate(
             format!("its type is {} but `{}` is {}", parameters.dtype, value.name, value.dtype);
         return Some(Unsupported::new(&graph.nodes[node], why));
     }
+    let Quantization { quant_min, quant_max, .. } = parameters;
+    if quant_min > quant_max {
+        let why = format!(
+            "its range of integers is empty: quant_min {quant_min} is above quant_max {quant_max}"
+        );
+        return Some(
+            Unsupported::new(&graph.nodes[node], why)
+                .with_remedy("quantize with quant_min below quant_max, as PyTorch's observers do"),
+        );
+    }
     if let Scale::PerChannel { axis, scales } = &parameters.scale {
         let channels = value.shape.get(*axis).copied();
         if channels != Some(scales.len() as u32) || parameters.zero_points.len() != scales.len() {
@@ -210,4 +220,34 @@ pub fn constant_numbers(graph: &Graph, id: ValueId) -> Option<Vec<f64>> {
         DType::F32 => each(data, |bytes| f64::from(f32::from_le_bytes(bytes))),
         DType::F64 => each(data, f64::from_le_bytes),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rewriter::sample::Sample;
+    use super::*;
+    use cortado_contract::{Cpu, Target};
+
+    #[test]
+    fn an_empty_range_is_refused_by_name() {
+        let refused = |min: i64, max: i64| {
+            let mut sample = Sample::default();
+            let input = sample.input("x", &[4]);
+            let arguments = [
+                ("input", input.into()),
+                ("scale", Argument::Float(0.5)),
+                ("zero_point", Argument::Int(0)),
+                ("quant_min", Argument::Int(min)),
+                ("quant_max", Argument::Int(max)),
+                ("dtype", Argument::DType(DType::I8)),
+            ];
+            sample.results("integers", QUANTIZE, &arguments, &[(DType::I8, &[4])]);
+            let outcome = run(&PassContext { target: Target::new(Cpu::M4) }, &mut sample.graph);
+            outcome.err().map(|error| error.to_string())
+        };
+        assert_eq!(refused(-128, 127), None);
+        assert_eq!(refused(5, 5), None);
+        let why = refused(100, -100).unwrap();
+        assert!(why.contains("quant_min 100 is above quant_max -100"), "{why}");
+    }
 }

@@ -255,8 +255,8 @@ impl Observer {
             }
             _ => histogram,
         };
-        // What fits so many numbers, or so much better, is no chance.
-        let share = if is_large { 1.0 } else { 0.6 };
+        // What fits so many numbers clearly better, or few of them so much better, is no chance.
+        let share = if is_large { CLEARLY } else { 0.4 };
         match fitted.error(&self.sample) < share * validated.error(&self.sample) {
             true => fitted,
             false => validated,

@@ -1,4 +1,4 @@
-//! Weights as int8, symmetric, with a scale for each output channel or one for all; biases as int32 on the scale of input times
+//! Weights as int8, with zero at 0 and a scale for each output channel or one for all; biases as int32 on the scale of input times
 //! weight.
 
 use crate::ranges::{SCALE_MIN, round};
@@ -71,7 +71,7 @@ pub(crate) fn quantize(
     let scales: Vec<f64> = by_channel.iter().enumerate().map(scale).collect();
     let integer = |(index, weight): (usize, &f32)| {
         let scale = scales[if per_tensor { 0 } else { layout.channel_of(index) }];
-        (f64::from(*weight) / scale).round_ties_even().clamp(-127.0, 127.0) as i8
+        (f64::from(*weight) / scale).round_ties_even().clamp(-128.0, 127.0) as i8
     };
     let integers = weights.iter().enumerate().map(integer).collect();
     Weights { scales, integers }
@@ -82,7 +82,7 @@ fn search(weights: &[f32], largest: f32) -> f64 {
     let error = |scale: f32| {
         let inverse = 1.0 / scale;
         let square = |weight: &f32| {
-            let rounded = round((weight * inverse).clamp(-127.0, 127.0)) * scale;
+            let rounded = round((weight * inverse).clamp(-128.0, 127.0)) * scale;
             (weight - rounded) * (weight - rounded)
         };
         weights
@@ -90,7 +90,10 @@ fn search(weights: &[f32], largest: f32) -> f64 {
             .map(|block| f64::from(block.iter().map(square).sum::<f32>()))
             .sum::<f64>()
     };
-    let scales = (0..28).map(|index| largest / (127.0 + 1.5 * index as f32));
+    // The first few cut off half a step at most, or nothing where the greatest weight is negative.
+    let few = [127.0, 127.5, 128.0].into_iter();
+    let steps = few.chain((1..28).map(|index| 127.0 + 1.5 * index as f32));
+    let scales = steps.map(|steps| largest / steps);
     let best = scales.map(|scale| (error(scale), scale)).min_by(|a, b| a.0.total_cmp(&b.0));
     best.map_or(f64::from(largest) / 127.0, |(_, scale)| f64::from(scale))
 }
@@ -139,5 +142,16 @@ mod tests {
         let layout = Layout::new(&[2, 2, 1, 1], 1);
         let found = quantize(&[0.5, 8.0, -2.0, 2.0], &[], layout, false, false, 1.0, 1.0);
         assert_eq!(found.integers, [32, 127, -127, 32]);
+    }
+
+    #[test]
+    fn searched_scales_reach_minus_128_where_that_is_nearer() {
+        let layout = Layout::new(&[2, 3], 0);
+        let weights = [-1.28, 0.31, 0.05, 1.27, 0.31, 0.05];
+        let found = quantize(&weights, &[], layout, false, true, 1.0, 1.0);
+        assert_eq!(found.integers, [-128, 31, 5, 127, 31, 5]);
+        // Without a search, the greatest magnitude becomes 127.
+        let found = quantize(&weights, &[], layout, false, false, 1.0, 1.0);
+        assert_eq!(found.integers, [-127, 31, 5, 127, 31, 5]);
     }
 }

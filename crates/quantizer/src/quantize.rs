@@ -453,10 +453,10 @@ impl Work<'_, '_> {
             Ok::<bool, QuantizeError>(is_better)
         };
         if self.options.ranges == Ranges::Auto {
-            for other in 1..METHODS.len() {
+            for (other, ranges) in METHODS.iter().enumerate().skip(1) {
                 if spend() {
                     let plan = Plan { groups: method(other), ..best.clone() };
-                    let is_histogram = METHODS[other] == Ranges::Histogram;
+                    let is_histogram = *ranges == Ranges::Histogram;
                     let gain = if is_histogram { DISTINCT } else { ALTOGETHER };
                     attempt(self, &mut least, &mut best, plan, gain)?;
                 }

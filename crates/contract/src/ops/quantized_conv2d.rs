@@ -70,8 +70,9 @@ impl<D: Domain> QuantizedConv2d<D> {
             requantize_shifts: &self.requantize_shifts,
             activation: Activation { min: self.activation_min, max: self.activation_max },
             out: &self.out,
+            activations: DType::I8,
             dilation_argument: argument::dilation,
-            input_offset_argument: argument::input_offset,
+            multipliers_argument: argument::requantize_multipliers,
             out_argument: argument::out,
         }
     }
@@ -201,25 +202,25 @@ pub struct ConvArguments<'a, D: Domain> {
     pub requantize_shifts: &'a D::Tensor,
     pub activation: Activation,
     pub out: &'a D::Tensor,
+    /// The element type of `input` and `out`: `int8` with a bias of `int32`, or `int16` with one of `int64`.
+    pub activations: DType,
     pub dilation_argument: u8,
-    /// `output_offset`, multipliers, shifts, least and greatest result follow in this order.
-    pub input_offset_argument: u8,
+    /// Shifts, least and greatest result follow in this order. Where there are offsets, that of the input and that of the output stand
+    /// before.
+    pub multipliers_argument: u8,
     pub out_argument: u8,
 }
 
 impl<D: Domain> ConvArguments<'_, D> {
-    /// The position of the multipliers in the schema; the shifts follow.
-    pub const fn multipliers_argument(&self) -> u8 {
-        self.input_offset_argument + 2
-    }
-
     /// Checks what does not depend on how the operator reads its weights.
     pub(super) fn check(&self) -> Result<(), Violation> {
         let Self { input, weight, out, out_argument, .. } = *self;
-        for (position, tensor) in
-            [(argument::input, input), (argument::weight, weight), (out_argument, out)]
-        {
-            require(tensor.dtype() == DType::I8, position, Rule::DType)?;
+        for (position, tensor, dtype) in [
+            (argument::input, input, self.activations),
+            (argument::weight, weight, DType::I8),
+            (out_argument, out, self.activations),
+        ] {
+            require(tensor.dtype() == dtype, position, Rule::DType)?;
             require(tensor.rank() == 4, position, Rule::Rank)?;
             let fits = tensor.element_count().is_some_and(|count| count <= i32::MAX as u32);
             require(fits, position, Rule::TooLarge)?;
@@ -232,13 +233,17 @@ impl<D: Domain> ConvArguments<'_, D> {
         require(input.dim(0) == out.dim(0), out_argument, Rule::Shape)?;
         self.check_planes()?;
         self.check_channel_constants()?;
-        let input_offset = (-127..=128).contains(&self.input_offset.0);
-        require(input_offset, self.input_offset_argument, Rule::Range)?;
-        let output_offset = (-128..=127).contains(&self.output_offset.0);
-        require(output_offset, self.input_offset_argument + 1, Rule::Range)?;
+        let multipliers = self.multipliers_argument;
+        if self.activations == DType::I8 {
+            let input_offset = (-127..=128).contains(&self.input_offset.0);
+            require(input_offset, multipliers - 2, Rule::Range)?;
+            let output_offset = (-128..=127).contains(&self.output_offset.0);
+            require(output_offset, multipliers - 1, Rule::Range)?;
+        }
+        let (least, greatest) = self.activations.quantized_range().unwrap_or((0, 0));
         let Activation { min, max } = self.activation;
-        require(-128 <= min && min <= max, self.input_offset_argument + 4, Rule::Range)?;
-        require(max <= 127, self.input_offset_argument + 5, Rule::Range)
+        require(least <= min && min <= max, multipliers + 2, Rule::Range)?;
+        require(max <= greatest, multipliers + 3, Rule::Range)
     }
 
     fn check_planes(&self) -> Result<(), Violation> {
@@ -257,13 +262,14 @@ impl<D: Domain> ConvArguments<'_, D> {
 
     fn check_channel_constants(&self) -> Result<(), Violation> {
         let channels = self.out.dim(1);
-        for (position, table) in [
-            (argument::bias, self.bias),
-            (self.multipliers_argument(), Some(self.requantize_multipliers)),
-            (self.multipliers_argument() + 1, Some(self.requantize_shifts)),
+        let bias = if self.activations == DType::I16 { DType::I64 } else { DType::I32 };
+        for (position, table, dtype) in [
+            (argument::bias, self.bias, bias),
+            (self.multipliers_argument, Some(self.requantize_multipliers), DType::I32),
+            (self.multipliers_argument + 1, Some(self.requantize_shifts), DType::I32),
         ] {
             let Some(table) = table else { continue };
-            require(table.dtype() == DType::I32, position, Rule::DType)?;
+            require(table.dtype() == dtype, position, Rule::DType)?;
             require(table.rank() == 1 && table.dim(0) == channels, position, Rule::Shape)?;
         }
         Ok(())

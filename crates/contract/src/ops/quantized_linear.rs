@@ -6,7 +6,8 @@ use super::Rules;
 use crate::DType;
 use crate::layout::ConstantForm;
 use crate::quant::{
-    Activation, FilterOffset, InputOffset, OutputOffset, Requantize, requantize_s64,
+    Activation, FilterOffset, InputOffset, OutputOffset, Requantize, reduce_multiplier,
+    requantize_s64,
 };
 use crate::value::{Domain, IntList, Rule, TensorMeta, Violation, require};
 
@@ -66,6 +67,7 @@ impl<D: Domain> Rules for QuantizedLinear<D> {
             kernel_sum: self.kernel_sum.as_ref(),
             out: &self.out,
             out_argument: argument::out,
+            activations: DType::I8,
         })?;
         check_offsets(self.input_offset, self.filter_offset, self.output_offset)?;
         require(
@@ -95,14 +97,17 @@ pub(super) struct LinearTensors<'a, T> {
     pub(super) kernel_sum: Option<&'a T>,
     pub(super) out: &'a T,
     pub(super) out_argument: u8,
+    /// The element type of `input` and `out`: `int8` with constants of `int32`, or `int16` with ones of `int64`.
+    pub(super) activations: DType,
 }
 
 /// Checks data types and extents of a linear layer.
 pub(super) fn check_tensors<T: TensorMeta>(tensors: LinearTensors<'_, T>) -> Result<(), Violation> {
-    let LinearTensors { input, weights, bias, kernel_sum, out, out_argument } = tensors;
-    require(input.dtype() == DType::I8, argument::input, Rule::DType)?;
+    let LinearTensors { input, weights, bias, kernel_sum, out, out_argument, activations } =
+        tensors;
+    require(input.dtype() == activations, argument::input, Rule::DType)?;
     require(weights.dtype() == DType::I8, argument::weights, Rule::DType)?;
-    require(out.dtype() == DType::I8, out_argument, Rule::DType)?;
+    require(out.dtype() == activations, out_argument, Rule::DType)?;
     require(input.rank() >= 1, argument::input, Rule::Rank)?;
     require(weights.rank() == 2, argument::weights, Rule::Rank)?;
     require(out.rank() == input.rank(), out_argument, Rule::Rank)?;
@@ -118,9 +123,10 @@ pub(super) fn check_tensors<T: TensorMeta>(tensors: LinearTensors<'_, T>) -> Res
         require(tensor.last_dim() <= MAX_FEATURES, argument, Rule::TooLarge)?;
         require(tensor.is_row_major(), argument, Rule::Layout)?;
     }
+    let constants = if activations == DType::I16 { DType::I64 } else { DType::I32 };
     for (argument, constant) in [(argument::bias, bias), (argument::kernel_sum, kernel_sum)] {
         let Some(constant) = constant else { continue };
-        require(constant.dtype() == DType::I32, argument, Rule::DType)?;
+        require(constant.dtype() == constants, argument, Rule::DType)?;
         let is_row = constant.last_dim() == out.last_dim()
             && constant.element_count() == Some(out.last_dim());
         require(is_row, argument, Rule::Shape)?;
@@ -283,12 +289,20 @@ pub fn kernel_sums(
 pub struct LinearParamsS16<'a> {
     /// One number per output feature, or `None` for zero.
     pub bias: Option<&'a [i64]>,
-    /// The rescaling factor's Q15 multiplier, see [`crate::quant::reduce_multiplier`].
-    pub reduced_multiplier: i32,
-    /// The rescaling factor's exponent.
-    pub shift: i32,
+    /// The rescaling of accumulators to outputs; multipliers are reduced to 16 bits, see [`crate::quant::reduce_multiplier`].
+    pub rescale: Rescale<'a>,
     /// The range of results.
     pub activation: Activation,
+}
+
+impl LinearParamsS16<'_> {
+    /// The result of an output feature's accumulator.
+    #[inline(always)]
+    pub fn finish(&self, accumulator: i64, channel: usize) -> i16 {
+        let factor = self.rescale.factor(channel);
+        let multiplier = reduce_multiplier(factor.multiplier);
+        self.activation.clamp(requantize_s64(accumulator, multiplier, factor.shift)) as i16
+    }
 }
 
 /// The exact meaning of a linear layer with 16-bit activations, 8-bit weights and a 64-bit bias
@@ -311,8 +325,7 @@ pub fn reference_s16(
             for (input, weight) in input.iter().zip(weights) {
                 accumulator += i64::from(*input) * i64::from(*weight);
             }
-            let value = requantize_s64(accumulator, params.reduced_multiplier, params.shift);
-            out[row * shape.out_features + channel] = params.activation.clamp(value) as i16;
+            out[row * shape.out_features + channel] = params.finish(accumulator, channel);
         }
     }
 }

@@ -51,6 +51,7 @@ impl<D: Domain> Rules for QuantizedLinearPerChannel<D> {
             kernel_sum: self.kernel_sum.as_ref(),
             out: &self.out,
             out_argument: argument::out,
+            activations: DType::I8,
         })?;
         check_offsets(self.input_offset, self.filter_offset, self.output_offset)?;
         for (argument, table) in [

@@ -4,6 +4,7 @@ use super::Rules;
 use super::quantized_conv2d::{
     ConvArguments, ConvParams, ConvShape, Plane, for_each_output, window_scratch_bytes,
 };
+use crate::DType;
 use crate::quant::{Activation, InputOffset, OutputOffset};
 use crate::target::Isa;
 use crate::value::{Domain, IntList, Rule, TensorMeta, Violation, require};
@@ -66,8 +67,9 @@ impl<D: Domain> QuantizedTransposeConv2d<D> {
             requantize_shifts: &self.requantize_shifts,
             activation: Activation { min: self.activation_min, max: self.activation_max },
             out: &self.out,
+            activations: DType::I8,
             dilation_argument: argument::dilation,
-            input_offset_argument: argument::input_offset,
+            multipliers_argument: argument::requantize_multipliers,
             out_argument: argument::out,
         }
     }

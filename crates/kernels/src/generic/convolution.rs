@@ -30,7 +30,7 @@ pub(super) fn prepare<L: Lists>(
     let (multipliers, shifts) = (arguments.requantize_multipliers, arguments.requantize_shifts);
     let operands = [Some(input), Some(weight), bias, Some(multipliers), Some(shifts)];
     require_disjoint(out, arguments.out_argument, &operands)?;
-    let are_short = check_factors(program, multipliers, shifts, arguments.multipliers_argument())?;
+    let are_short = check_factors(program, multipliers, shifts, arguments.multipliers_argument)?;
     let (Some(shape), Some(words)) = (shape, state.first_chunk_mut::<STATE_WORDS>()) else {
         return Err(Violation { argument: 0, rule: Rule::Shape });
     };

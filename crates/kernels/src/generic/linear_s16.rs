@@ -1,7 +1,6 @@
 //! Fully connected layers over 16-bit activations and 8-bit weights (`arm_fully_connected_s16`).
 
 use cortado_contract::ops::quantized_linear::{LinearParamsS16, LinearShape};
-use cortado_contract::quant::requantize_s64;
 
 /// The number of products that fit a 32-bit accumulator whatever their values: `2^31 / (2^15 · 2^7)`, less one.
 const BLOCK: usize = 511;
@@ -27,8 +26,7 @@ pub fn linear_s16(
                 None => 0,
             };
             accumulator += dot_s16(lhs, rhs);
-            let value = requantize_s64(accumulator, params.reduced_multiplier, params.shift);
-            *out.get_mut(row * out_features + channel)? = params.activation.clamp(value) as i16;
+            *out.get_mut(row * out_features + channel)? = params.finish(accumulator, channel);
         }
     }
     Some(())

@@ -6,9 +6,7 @@ use crate::workspace::Workspace;
 use cortado_contract::ops::quantized_linear::{
     LinearConstants, LinearParams, LinearParamsS16, LinearShape, Rescale, kernel_sums,
 };
-use cortado_contract::quant::{
-    Activation, FilterOffset, InputOffset, OutputOffset, Requantize, reduce_multiplier,
-};
+use cortado_contract::quant::{Activation, FilterOffset, InputOffset, OutputOffset, Requantize};
 use cortado_kernels::Micro;
 use cortado_kernels::generic::linear_s4::linear_s4;
 use cortado_kernels::generic::linear_s16::linear_s16;
@@ -88,11 +86,9 @@ pub(super) fn s16(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Option<Resu
     let (input, filter) =
         (case.tensor::<i16>("inputs.input")?, case.tensor::<i8>("inputs.filter")?);
     let expected = case.tensor::<i16>("expected.output")?;
-    let Requantize { multiplier, shift } = factor(case)?;
     let params = LinearParamsS16 {
         bias: case.tensor("inputs.bias"),
-        reduced_multiplier: reduce_multiplier(multiplier),
-        shift,
+        rescale: Rescale::PerTensor(factor(case)?),
         activation: activation(case)?,
     };
     let mut memory = workspace.start();

@@ -208,6 +208,18 @@ impl Lowerer<'_> {
         self.program.tensor(id)
     }
 
+    /// A constant row of 64-bit integers, as an argument.
+    pub(crate) fn int64_row(
+        &mut self,
+        name: &str,
+        shape: Vec<u32>,
+        values: &[i64],
+    ) -> LoweredTensor {
+        let bytes: Arc<[u8]> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let id = self.constant(name, DType::I64, shape, bytes);
+        self.program.tensor(id)
+    }
+
     /// Memory of this many bytes that ExecuTorch's kernels ask for, for one call.
     pub(crate) fn scratch(&mut self, node: &Node, bytes: u32) -> LoweredTensor {
         let id = self.program.add(Buffer {
@@ -272,6 +284,38 @@ impl Lowerer<'_> {
             );
             return Err(Unsupported::new(node, why).with_remedy("quantize activations as int8"));
         }
+        self.per_tensor(node, id)
+    }
+
+    /// The scale of an activation of a layer over `int16`, whose zero point is 0, or a problem of the node that needs it.
+    pub(crate) fn int16_activation(&self, node: &Node, id: ValueId) -> Result<f64, Unsupported> {
+        let value = self.graph.value(id);
+        let quantization = self.quantization(node, id)?;
+        if quantization.dtype != DType::I16 {
+            let why = format!(
+                "its result is quantized as int16, but `{}` as {}",
+                value.name, quantization.dtype
+            );
+            return Err(Unsupported::new(node, why)
+                .with_remedy("quantize a layer's input and its result alike: both as int16"));
+        }
+        let (scale, zero_point) = self.per_tensor(node, id)?;
+        if zero_point != 0 {
+            let why = format!(
+                "`{}` has the zero point {zero_point}; the int16 kernels take 0 only",
+                value.name
+            );
+            return Err(Unsupported::new(node, why).with_remedy(
+                "quantize int16 activations symmetrically (torch.per_tensor_symmetric)",
+            ));
+        }
+        Ok(scale)
+    }
+
+    /// The positive scale and the zero point of an activation that has one of each.
+    fn per_tensor(&self, node: &Node, id: ValueId) -> Result<(f64, i32), Unsupported> {
+        let value = self.graph.value(id);
+        let quantization = self.quantization(node, id)?;
         quantization.per_tensor().filter(|(scale, _)| *scale > 0.0 && scale.is_finite()).ok_or_else(
             || {
                 let why = format!(

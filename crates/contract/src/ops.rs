@@ -78,6 +78,9 @@ macro_rules! for_each_operator {
             SqueezeCopy = squeeze_copy,
             UnsqueezeCopy = unsqueeze_copy,
             SplitWithSizesCopy = split_with_sizes_copy,
+            QuantizedLinearInt16 = quantized_linear_int16,
+            QuantizedConv2dInt16 = quantized_conv2d_int16,
+            QuantizedDepthwiseConv2dInt16 = quantized_depthwise_conv2d_int16,
         }
     };
 }

@@ -178,13 +178,17 @@ pub const fn rounding_shift_right(value: i32, bits: u32) -> i32 {
 /// [`requantize`] for 64-bit accumulators and a 16-bit multiplier (`arm_nn_requantize_s64`), as the kernels for
 /// 16-bit activations use it: one rounding, ties up.
 ///
-/// `reduced_multiplier` comes from [`reduce_multiplier`]; `shift` in `-31..=14`.
+/// `reduced_multiplier` comes from [`reduce_multiplier`]; `shift` in `-31..=14`, see [`SHIFT_MAX_S64`]. The result is cut off to 32 bits,
+/// so sums times factors must stay below 2^30: whoever chooses the weights sees to it.
 #[inline(always)]
 pub const fn requantize_s64(value: i64, reduced_multiplier: i32, shift: i32) -> i32 {
     let total_shift = (14 - shift) as u32;
     let product = value.wrapping_mul(reduced_multiplier as i64);
     (product.wrapping_shr(total_shift) as i32).wrapping_add(1) >> 1
 }
+
+/// The greatest shift that [`requantize_s64`] takes.
+pub const SHIFT_MAX_S64: i32 = 14;
 
 /// A Q31 multiplier as the Q15 one that [`requantize_s64`] takes (`REDUCE_MULTIPLIER`).
 #[inline(always)]

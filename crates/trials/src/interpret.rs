@@ -10,9 +10,11 @@ use cortado_contract::DType;
 use cortado_contract::broadcast::Broadcast;
 use cortado_contract::ops::quantized_add;
 use cortado_contract::ops::quantized_batch_matmul::BatchMatmulParams;
-use cortado_contract::ops::quantized_conv2d::{ConvArguments, ConvParams, ConvShape};
+use cortado_contract::ops::quantized_conv2d::{
+    BiasS16, ConvArguments, ConvParams, ConvParamsS16, ConvShape,
+};
 use cortado_contract::ops::quantized_linear::{
-    LinearConstants, LinearParams, LinearShape, Rescale,
+    LinearConstants, LinearParams, LinearParamsS16, LinearShape, Rescale,
 };
 use cortado_contract::ops::softmax::{SoftmaxResult, SoftmaxRows, SoftmaxScale};
 use cortado_contract::ops::{self, Operator, OperatorKind, Rules};
@@ -124,6 +126,11 @@ impl Run<'_> {
         Ok(bytes.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect())
     }
 
+    fn int64(&self, tensor: &LoweredTensor) -> Result<Vec<i64>, NoAnswer> {
+        let bytes = self.read(tensor.id)?;
+        Ok(bytes.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
+    }
+
     fn optional_int32(&self, tensor: Option<&LoweredTensor>) -> Result<Option<Vec<i32>>, NoAnswer> {
         tensor.map(|tensor| self.int32(tensor)).transpose()
     }
@@ -137,6 +144,18 @@ impl Run<'_> {
         let mut result = vec![0; elements(out)];
         compute(&mut result);
         self.write(out, result.into_iter().map(|value| value as u8).collect());
+        Ok(())
+    }
+
+    /// Computes an `int16` result.
+    fn compute_int16(
+        &mut self,
+        out: &LoweredTensor,
+        compute: impl FnOnce(&mut [i16]),
+    ) -> Result<(), NoAnswer> {
+        let mut result = vec![0; elements(out)];
+        compute(&mut result);
+        self.write(out, result.into_iter().flat_map(i16::to_le_bytes).collect());
         Ok(())
     }
 
@@ -291,11 +310,10 @@ impl Run<'_> {
             Operator::QuantizedDiv(call) if call.out.dtype == DType::I16 => {
                 let (lhs, rhs) = (self.int16(&call.lhs)?, self.int16(&call.rhs)?);
                 let broadcast = rule(operator, call.broadcast())?;
-                let mut out = vec![0; elements(&call.out)];
                 let params = call.params();
-                ops::quantized_div::reference_s16(&broadcast, &params, &lhs, &rhs, &mut out);
-                self.write(&call.out, out.into_iter().flat_map(i16::to_le_bytes).collect());
-                Ok(())
+                self.compute_int16(&call.out, |out| {
+                    ops::quantized_div::reference_s16(&broadcast, &params, &lhs, &rhs, out);
+                })
             }
             Operator::QuantizedDiv(call) => {
                 let params = call.params();
@@ -370,6 +388,17 @@ impl Run<'_> {
                 }
                 Ok(())
             }
+            Operator::QuantizedLinearInt16(call) => self.linear_int16(call),
+            Operator::QuantizedConv2dInt16(call) => self.convolve_int16(
+                &call.common(),
+                call.shape(),
+                ops::quantized_conv2d::reference_s16,
+            ),
+            Operator::QuantizedDepthwiseConv2dInt16(call) => self.convolve_int16(
+                &call.common(),
+                call.shape(),
+                ops::quantized_depthwise_conv2d::reference_s16,
+            ),
             Operator::LogicalNot(call) => {
                 let input = self.read(call.input.id)?;
                 self.write(&call.out, input.iter().map(|byte| u8::from(*byte == 0)).collect());
@@ -421,6 +450,48 @@ impl Run<'_> {
         };
         let (input, weights) = (self.int8(call.input)?, self.int8(call.weight)?);
         self.compute(call.out, |out| reference(&shape, &params, &input, &weights, out))
+    }
+
+    fn linear_int16(
+        &mut self,
+        call: &ops::QuantizedLinearInt16<LoweredDomain>,
+    ) -> Result<(), NoAnswer> {
+        let shape = LinearShape {
+            rows: (0..call.input.rank() - 1).map(|axis| call.input.dim(axis) as usize).product(),
+            in_features: call.input.last_dim() as usize,
+            out_features: call.out.last_dim() as usize,
+        };
+        let bias = call.bias.as_ref().map(|bias| self.int64(bias)).transpose()?;
+        let multipliers = self.int32(&call.requantize_multipliers)?;
+        let shifts = self.int32(&call.requantize_shifts)?;
+        let params = LinearParamsS16 {
+            bias: bias.as_deref(),
+            rescale: Rescale::PerChannel { multipliers: &multipliers, shifts: &shifts },
+            activation: Activation { min: call.activation_min, max: call.activation_max },
+        };
+        let (input, weights) = (self.int16(&call.input)?, self.int8(&call.weights)?);
+        self.compute_int16(&call.out, |out| {
+            ops::quantized_linear::reference_s16(shape, &params, &input, &weights, out);
+        })
+    }
+
+    fn convolve_int16(
+        &mut self,
+        call: &ConvArguments<'_, LoweredDomain>,
+        shape: Option<ConvShape>,
+        reference: fn(&ConvShape, &ConvParamsS16<'_>, &[i16], &[i8], &mut [i16]),
+    ) -> Result<(), NoAnswer> {
+        let shape = shape.ok_or(NoAnswer::Unwritten)?;
+        let multipliers = self.int32(call.requantize_multipliers)?;
+        let shifts = self.int32(call.requantize_shifts)?;
+        let bias = call.bias.map(|bias| self.int64(bias)).transpose()?;
+        let params = ConvParamsS16 {
+            bias: BiasS16::Wide(bias.as_deref()),
+            rescale: Rescale::PerChannel { multipliers: &multipliers, shifts: &shifts },
+            activation: call.activation,
+        };
+        let (input, weights) = (self.int16(call.input)?, self.int8(call.weight)?);
+        self.compute_int16(call.out, |out| reference(&shape, &params, &input, &weights, out))
     }
 
     fn softmax(

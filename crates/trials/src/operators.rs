@@ -48,6 +48,9 @@ pub const KINDS: &[OperatorKind] = &[
     OperatorKind::QuantizePerTensor,
     OperatorKind::DequantizePerTensor,
     OperatorKind::LogicalNot,
+    OperatorKind::QuantizedLinearInt16,
+    OperatorKind::QuantizedConv2dInt16,
+    OperatorKind::QuantizedDepthwiseConv2dInt16,
 ];
 
 /// A program of `count` random calls, and the number of those that break no rule and so are in it.
@@ -76,6 +79,18 @@ pub fn file(program: &Lowered, target: Target) -> Result<Vec<u8>, String> {
 
 /// The memory order of images whose logical order is NCHW.
 const NHWC: [u8; 4] = [0, 2, 3, 1];
+
+/// What layers over `int16` have in common.
+struct Int16Operands {
+    input: LoweredTensor,
+    weights: LoweredTensor,
+    bias: Option<LoweredTensor>,
+    multipliers: LoweredTensor,
+    shifts: LoweredTensor,
+    min: i32,
+    max: i32,
+    out: LoweredTensor,
+}
 
 struct Maker<'c, 'b> {
     choices: &'c mut Choices<'b>,
@@ -289,6 +304,13 @@ impl Maker<'_, '_> {
             | OperatorKind::Minimum
             | OperatorKind::Maximum => self.binary(kind),
             OperatorKind::Softmax | OperatorKind::RescaledSoftmax => self.softmax(kind),
+            OperatorKind::QuantizedLinearInt16 => {
+                self.int16(OperatorKind::QuantizedLinearPerChannel)
+            }
+            OperatorKind::QuantizedConv2dInt16 => self.int16(OperatorKind::QuantizedConv2d),
+            OperatorKind::QuantizedDepthwiseConv2dInt16 => {
+                self.int16(OperatorKind::QuantizedDepthwiseConv2d)
+            }
             _ => self.other(kind),
         }
     }
@@ -473,6 +495,101 @@ impl Maker<'_, '_> {
                 scratch,
                 out,
             }),
+        }
+    }
+
+    /// A layer over `int16`, of the extents that one over `int8` has.
+    fn int16(&mut self, kind: OperatorKind) -> Operator<LoweredDomain> {
+        let before = self.program.clone();
+        let narrow = self.operator(kind);
+        self.program = before;
+        match narrow {
+            Operator::QuantizedConv2d(conv) => {
+                let wide = self.int16_operands(&conv.input, &conv.weight, &conv.out, 1);
+                Operator::QuantizedConv2dInt16(ops::QuantizedConv2dInt16 {
+                    input: wide.input,
+                    weight: wide.weights,
+                    bias: wide.bias,
+                    stride: conv.stride,
+                    padding: conv.padding,
+                    dilation: conv.dilation,
+                    requantize_multipliers: wide.multipliers,
+                    requantize_shifts: wide.shifts,
+                    activation_min: wide.min,
+                    activation_max: wide.max,
+                    out: wide.out,
+                })
+            }
+            Operator::QuantizedDepthwiseConv2d(conv) => {
+                let wide = self.int16_operands(&conv.input, &conv.weight, &conv.out, 1);
+                Operator::QuantizedDepthwiseConv2dInt16(ops::QuantizedDepthwiseConv2dInt16 {
+                    input: wide.input,
+                    weight: wide.weights,
+                    bias: wide.bias,
+                    stride: conv.stride,
+                    padding: conv.padding,
+                    dilation: conv.dilation,
+                    depth_multiplier: conv.depth_multiplier,
+                    requantize_multipliers: wide.multipliers,
+                    requantize_shifts: wide.shifts,
+                    activation_min: wide.min,
+                    activation_max: wide.max,
+                    out: wide.out,
+                })
+            }
+            Operator::QuantizedLinearPerChannel(linear) => {
+                let features = linear.out.rank() - 1;
+                let wide =
+                    self.int16_operands(&linear.input, &linear.weights, &linear.out, features);
+                Operator::QuantizedLinearInt16(ops::QuantizedLinearInt16 {
+                    input: wide.input,
+                    weights: wide.weights,
+                    bias: wide.bias,
+                    requantize_multipliers: wide.multipliers,
+                    requantize_shifts: wide.shifts,
+                    activation_min: wide.min,
+                    activation_max: wide.max,
+                    out: wide.out,
+                })
+            }
+            other => other,
+        }
+    }
+
+    /// What layers over `int16` have in common; the result's axis `channel_axis` is that of its channels.
+    fn int16_operands(
+        &mut self,
+        input: &LoweredTensor,
+        weights: &LoweredTensor,
+        out: &LoweredTensor,
+        channel_axis: usize,
+    ) -> Int16Operands {
+        let channels = out.dim(channel_axis);
+        let input = self.operand(DType::I16, &input.shape, &input.dim_order);
+        let data = self.choices.bytes(weights.shape.iter().product::<u32>() as usize);
+        let weights = self.constant(DType::I8, &weights.shape, &weights.dim_order, data);
+        let bias = (!self.choices.once_in(5)).then(|| {
+            let limit = if self.choices.once_in(4) { i32::MAX } else { 1 << 16 };
+            let raised = if self.choices.once_in(4) { 32 } else { 4 };
+            let number = |_| i64::from(self.choices.between(-limit, limit)).wrapping_shl(raised);
+            let bytes: Vec<u8> = (0..channels).map(number).flat_map(i64::to_le_bytes).collect();
+            self.constant(DType::I64, &[channels], &[0], bytes)
+        });
+        let [multipliers, shifts] = self.factors(channels);
+        let (a, b) = match self.choices.once_in(3) {
+            true => (self.choices.between(-32768, 32767), self.choices.between(-32768, 32767)),
+            false => (-32768, 32767),
+        };
+        let out = self.out(DType::I16, &out.shape, &out.dim_order);
+        Int16Operands {
+            input,
+            weights,
+            bias,
+            multipliers,
+            shifts,
+            min: a.min(b),
+            max: a.max(b),
+            out,
         }
     }
 

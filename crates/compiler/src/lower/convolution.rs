@@ -1,6 +1,6 @@
 //! What the lowerings of convolutions have in common: reading a node of any of ATen's convolutions.
 
-use super::weights::{Weights, int8_constant, read_bias};
+use super::weights::{Weights, check_int16_sums, int8_constant, read_bias, read_int64_bias};
 use super::{Lowerer, quantized_activation};
 use crate::error::Unsupported;
 use crate::graph::{Argument, Node, ValueId};
@@ -11,7 +11,7 @@ use cortado_contract::ops::{Operator, Rules};
 use cortado_contract::quant::{Activation, InputOffset, OutputOffset, Requantize, ZeroPoint};
 use cortado_contract::value::TensorMeta;
 
-/// Which operator a convolution becomes.
+/// Which operator a convolution becomes, or which of them over `int16`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// [`cortado_contract::ops::QuantizedConv2d`].
@@ -22,8 +22,8 @@ pub(super) enum Kind {
     Transposed,
 }
 
-/// The operator that a node becomes; `None` unless it is a quantized convolution.
-pub(super) fn kind(lowerer: &Lowerer<'_>, node: &Node) -> Option<Kind> {
+/// The operator that a node becomes; `None` unless it is a convolution whose result is quantized as `activations`.
+pub(super) fn kind(lowerer: &Lowerer<'_>, node: &Node, activations: DType) -> Option<Kind> {
     let is_transposed = match node.target.as_str() {
         "aten.conv2d.default" | "aten.conv2d.padding" => false,
         "aten.conv_transpose2d.input" => true,
@@ -31,7 +31,7 @@ pub(super) fn kind(lowerer: &Lowerer<'_>, node: &Node) -> Option<Kind> {
         _ => return None,
     };
     let output = lowerer.graph.value(*node.outputs.first()?);
-    if output.dtype != DType::I8 {
+    if output.dtype != activations {
         return None;
     }
     if is_transposed {
@@ -39,9 +39,9 @@ pub(super) fn kind(lowerer: &Lowerer<'_>, node: &Node) -> Option<Kind> {
     }
     let weight = node.value("weight").map(|id| lowerer.graph.value(id).shape.as_slice());
     let reads_one_channel = matches!(weight, Some([_, 1, _, _]));
-    // ExecuTorch's depthwise kernel takes one image only.
-    let is_one_image = output.shape.first() == Some(&1);
-    Some(if reads_one_channel && is_one_image { Kind::Depthwise } else { Kind::Grouped })
+    // ExecuTorch's depthwise kernel takes one image only; it has none over int16.
+    let takes_batch = activations == DType::I16 || output.shape.first() == Some(&1);
+    Some(if reads_one_channel && takes_batch { Kind::Depthwise } else { Kind::Grouped })
 }
 
 /// A convolution as the graph has it, with its weights in the operator's order.
@@ -53,7 +53,9 @@ pub(super) struct Convolution {
     weight_shape: Vec<u32>,
     weights: Vec<i8>,
     /// The bias at the scale `input · weights`, with the name of its constant.
-    bias: Option<(String, Vec<i32>)>,
+    bias: Option<(String, Vec<i64>)>,
+    /// The type of input and result, with which goes that of the bias.
+    activations: DType,
     /// One factor per output channel.
     factors: Vec<Requantize>,
     pub(super) stride: [i64; 2],
@@ -82,8 +84,14 @@ impl Convolution {
             ));
         };
         check_images(lowerer, node, &[input, *output])?;
-        let (input_scale, input_zero_point) = lowerer.int8_activation(node, input)?;
-        let (output_scale, output_zero_point) = lowerer.int8_activation(node, *output)?;
+        let activations = lowerer.graph.value(*output).dtype;
+        let is_int16 = activations == DType::I16;
+        let activation = |id: ValueId| match is_int16 {
+            true => Ok((lowerer.int16_activation(node, id)?, 0)),
+            false => lowerer.int8_activation(node, id),
+        };
+        let (input_scale, input_zero_point) = activation(input)?;
+        let (output_scale, output_zero_point) = activation(*output)?;
         let groups = node.int("groups").unwrap_or(1).max(1);
         let channel_axis = usize::from(kind == Kind::Transposed);
         let weights = Weights::read(lowerer, node, weight, channel_axis, true)?;
@@ -92,7 +100,8 @@ impl Convolution {
         check_channels(node, &weights, kind, groups, [in_channels, channels])?;
         let factors = weights.factors(node, input_scale, output_scale)?;
         // A grouped transposed convolution has the same scales for each group.
-        let factors = factors.iter().cycle().take(channels as usize).copied().collect();
+        let factors: Vec<Requantize> =
+            factors.iter().cycle().take(channels as usize).copied().collect();
         let scales: Vec<f64> =
             weights.scales.iter().cycle().take(channels as usize).copied().collect();
         let (weight_shape, values) = match kind {
@@ -100,12 +109,22 @@ impl Convolution {
             Kind::Depthwise => weights.permuted([1, 2, 3, 0]),
             Kind::Transposed => dense_transposed(&weights, groups as usize),
         };
+        let bias = match is_int16 {
+            true => read_int64_bias(lowerer, node, input_scale, &scales, channels)?,
+            false => read_bias(lowerer, node, input_scale, &scales, channels)?
+                .map(|(name, bias)| (name, bias.into_iter().map(i64::from).collect())),
+        };
+        if is_int16 {
+            let bias = bias.as_ref().map(|(_, bias)| bias.as_slice());
+            check_int16_sums(node, &factors, &weights.magnitudes(), bias)?;
+        }
         let dilation = pair(node, "dilation", 1)?;
         Ok(Convolution {
             name: node.name.clone(),
             input,
             output: *output,
-            bias: read_bias(lowerer, node, input_scale, &scales, channels)?,
+            bias,
+            activations,
             padding: padding(node, &weights.shape, dilation)?,
             weight_shape,
             weights: values,
@@ -161,8 +180,15 @@ impl Convolution {
     pub(super) fn bias(&self, lowerer: &mut Lowerer<'_>) -> Option<LoweredTensor> {
         let shape = vec![self.factors.len() as u32];
         match &self.bias {
-            Some((name, values)) => Some(lowerer.int32_row(name, shape, values)),
-            None if self.groups > 1 => {
+            Some((name, values)) if self.activations == DType::I16 => {
+                Some(lowerer.int64_row(name, shape, values))
+            }
+            Some((name, values)) => {
+                // They were read as 32 bits.
+                let values: Vec<i32> = values.iter().map(|value| *value as i32).collect();
+                Some(lowerer.int32_row(name, shape, &values))
+            }
+            None if self.groups > 1 && self.activations == DType::I8 => {
                 let name = format!("{}_zero_bias", self.name);
                 Some(lowerer.int32_row(&name, shape, &vec![0; self.factors.len()]))
             }

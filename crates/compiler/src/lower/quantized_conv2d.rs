@@ -4,11 +4,12 @@ use super::convolution::{Convolution, Kind, call, ints, kind};
 use super::{Lowerer, Outcome};
 use crate::error::Unsupported;
 use crate::graph::Node;
+use cortado_contract::DType;
 use cortado_contract::ops::quantized_conv2d::scratch_bytes;
 use cortado_contract::ops::{Operator, QuantizedConv2d};
 
 pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
-    (kind(lowerer, node) == Some(Kind::Grouped)).then(|| lower_grouped(lowerer, node))
+    (kind(lowerer, node, DType::I8) == Some(Kind::Grouped)).then(|| lower_grouped(lowerer, node))
 }
 
 fn lower_grouped(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> {

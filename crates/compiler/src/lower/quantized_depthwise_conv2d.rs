@@ -4,11 +4,13 @@ use super::convolution::{Convolution, Kind, call, ints, kind};
 use super::{Lowerer, Outcome};
 use crate::error::Unsupported;
 use crate::graph::Node;
+use cortado_contract::DType;
 use cortado_contract::ops::quantized_depthwise_conv2d::scratch_bytes;
 use cortado_contract::ops::{Operator, QuantizedDepthwiseConv2d};
 
 pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
-    (kind(lowerer, node) == Some(Kind::Depthwise)).then(|| lower_depthwise(lowerer, node))
+    (kind(lowerer, node, DType::I8) == Some(Kind::Depthwise))
+        .then(|| lower_depthwise(lowerer, node))
 }
 
 fn lower_depthwise(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> {

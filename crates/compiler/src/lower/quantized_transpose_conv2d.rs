@@ -4,11 +4,13 @@ use super::convolution::{Convolution, Kind, call, ints, kind};
 use super::{Lowerer, Outcome};
 use crate::error::Unsupported;
 use crate::graph::Node;
+use cortado_contract::DType;
 use cortado_contract::ops::quantized_transpose_conv2d::scratch_bytes;
 use cortado_contract::ops::{Operator, QuantizedTransposeConv2d};
 
 pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
-    (kind(lowerer, node) == Some(Kind::Transposed)).then(|| lower_transposed(lowerer, node))
+    (kind(lowerer, node, DType::I8) == Some(Kind::Transposed))
+        .then(|| lower_transposed(lowerer, node))
 }
 
 fn lower_transposed(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> {

@@ -6,7 +6,7 @@ use crate::graph::{Argument, Node, Quantization, Scale, ValueId};
 use crate::lowered::LoweredTensor;
 use crate::passes::constant_numbers;
 use cortado_contract::DType;
-use cortado_contract::quant::Requantize;
+use cortado_contract::quant::{Requantize, SHIFT_MAX_S64};
 
 /// Constant `int8` weights, quantized symmetrically.
 pub(super) struct Weights {
@@ -61,6 +61,17 @@ impl Weights {
             let why = format!("input, weight and output scales do not go together: {error}");
             Unsupported::new(node, why).with_remedy("calibrate with representative data")
         })
+    }
+
+    /// For each index of axis 0, the output channels of all but transposed convolutions, the sum of its weights' magnitudes.
+    pub(super) fn magnitudes(&self) -> Vec<u64> {
+        let channels = self.shape.first().map_or(0, |extent| *extent as usize);
+        let depth = self.values.len().checked_div(channels).unwrap_or(0);
+        let magnitude = |row: &[i8]| row.iter().map(|it| u64::from(it.unsigned_abs())).sum();
+        match depth {
+            0 => vec![0; channels],
+            _ => self.values.chunks(depth).map(magnitude).collect(),
+        }
     }
 
     /// The weights with their axes in another order: axis `a` of the result is axis `order[a]`.
@@ -157,6 +168,91 @@ pub(super) fn read_bias(
     weight_scales: &[f64],
     channels: u32,
 ) -> Result<Option<(String, Vec<i32>)>, Unsupported> {
+    let bias = bias_numbers(lowerer, node, input_scale, weight_scales, channels)?;
+    let Some((name, numbers)) = bias else { return Ok(None) };
+    let integers: Option<Vec<i32>> = numbers.into_iter().map(to_int32).collect();
+    let integers = integers.ok_or_else(|| bias_does_not_fit(node, 32))?;
+    Ok(Some((name, integers)))
+}
+
+/// [`read_bias`] of a layer over `int16`, whose bias has 64 bits.
+pub(super) fn read_int64_bias(
+    lowerer: &Lowerer<'_>,
+    node: &Node,
+    input_scale: f64,
+    weight_scales: &[f64],
+    channels: u32,
+) -> Result<Option<(String, Vec<i64>)>, Unsupported> {
+    let bias = bias_numbers(lowerer, node, input_scale, weight_scales, channels)?;
+    let Some((name, numbers)) = bias else { return Ok(None) };
+    // Beyond 2^52 binary64 does not hold every integer.
+    let to_int64 = |number: f64| (number.abs() < 2f64.powi(52)).then_some(number as i64);
+    let integers: Option<Vec<i64>> = numbers.into_iter().map(to_int64).collect();
+    let integers = integers.ok_or_else(|| bias_does_not_fit(node, 52))?;
+    Ok(Some((name, integers)))
+}
+
+fn bias_does_not_fit(node: &Node, bits: u32) -> Unsupported {
+    let why =
+        format!("its bias does not fit {bits} bits at the scale of its input times its weight");
+    Unsupported::new(node, why).with_remedy(
+        "calibrate with representative data; an input or weight range is far too small",
+    )
+}
+
+/// Fails unless a layer over `int16` can be computed whatever its inputs are: [`requantize_s64`] takes shifts up to
+/// [`SHIFT_MAX_S64`], and cuts off what does not fit 32 bits.
+///
+/// `sums` has for each output channel the sum of its weights' magnitudes.
+///
+/// [`requantize_s64`]: cortado_contract::quant::requantize_s64
+pub(super) fn check_int16_sums(
+    node: &Node,
+    factors: &[Requantize],
+    sums: &[u64],
+    bias: Option<&[i64]>,
+) -> Result<(), Unsupported> {
+    for (channel, (factor, sum)) in factors.iter().zip(sums).enumerate() {
+        if factor.shift > SHIFT_MAX_S64 {
+            let why = format!(
+                "the scales of its input and of the weights of channel {channel} are {:.0} times that of its result; the int16 kernels \
+                 multiply sums by less than {}",
+                real(*factor),
+                1 << SHIFT_MAX_S64
+            );
+            return Err(
+                Unsupported::new(node, why).with_remedy("calibrate with representative data")
+            );
+        }
+        let bias = bias.and_then(|bias| bias.get(channel)).map_or(0, |bias| bias.unsigned_abs());
+        let greatest = (sum.saturating_mul(1 << 15).saturating_add(bias)) as f64;
+        // The product with a multiplier of 15 bits must fit 64 bits as well, and factors that count as 0 must make nothing of the sums.
+        let is_lost = factor.multiplier == 0 && greatest >= 2f64.powi(31);
+        if is_lost || greatest >= 2f64.powi(47) || greatest * real(*factor) >= 2f64.powi(30) {
+            let why = format!(
+                "the sums of channel {channel} can leave the range of its result so far that the int16 kernels cut them off"
+            );
+            return Err(Unsupported::new(node, why)
+                .with_remedy("calibrate with representative data, or quantize the layer as int8"));
+        }
+    }
+    Ok(())
+}
+
+/// The factor as a number.
+fn real(factor: Requantize) -> f64 {
+    f64::from(factor.multiplier) * 2f64.powi(factor.shift - 31)
+}
+
+/// The bias at the scale `input_scale · weight_scale` of its channel, rounded, with the name of its constant; `None` for a layer
+/// without.
+fn bias_numbers(
+    lowerer: &Lowerer<'_>,
+    node: &Node,
+    input_scale: f64,
+    weight_scales: &[f64],
+    channels: u32,
+) -> Result<Option<(String, Vec<f64>)>, Unsupported> {
     let id = match node.argument("bias") {
         None | Some(Argument::None) => return Ok(None),
         Some(Argument::Value(id)) => *id,
@@ -183,17 +279,7 @@ pub(super) fn read_bias(
             }
         }
     });
-    let integers: Option<Vec<i32>> = rescaled.map(to_int32).collect();
-    let integers = integers.ok_or_else(|| {
-        Unsupported::new(
-            node,
-            "its bias does not fit 32 bits at the scale of its input times its weight",
-        )
-        .with_remedy(
-            "calibrate with representative data; an input or weight range is far too small",
-        )
-    })?;
-    Ok(Some((value.name.clone(), integers)))
+    Ok(Some((value.name.clone(), rescaled.map(f64::round_ties_even).collect())))
 }
 
 /// An integer at one scale as a number at another. Scales that are equal up to rounding to float32 count as equal, so
@@ -203,8 +289,7 @@ fn at_scale(integer: f64, scale: f64, wanted: f64) -> f64 {
 }
 
 fn to_int32(number: f64) -> Option<i32> {
-    let rounded = number.round_ties_even();
-    (rounded >= f64::from(i32::MIN) && rounded <= f64::from(i32::MAX)).then_some(rounded as i32)
+    (number >= f64::from(i32::MIN) && number <= f64::from(i32::MAX)).then_some(number as i32)
 }
 
 #[cfg(test)]

@@ -165,7 +165,7 @@ impl ConvShape {
     }
 
     /// Whether the groups divide the channels of input and output.
-    fn has_groups(&self) -> bool {
+    pub(super) fn has_groups(&self) -> bool {
         self.group_channels > 0
             && self.in_channels.is_multiple_of(self.group_channels)
             && self.groups() > 0

@@ -323,7 +323,8 @@ pub fn reference_s16(
             let weights = &weights[channel * shape.in_features..][..shape.in_features];
             let mut accumulator = params.bias.map_or(0, |bias| bias[channel]);
             for (input, weight) in input.iter().zip(weights) {
-                accumulator += i64::from(*input) * i64::from(*weight);
+                let product = i64::from(*input) * i64::from(*weight);
+                accumulator = accumulator.wrapping_add(product);
             }
             out[row * shape.out_features + channel] = params.finish(accumulator, channel);
         }

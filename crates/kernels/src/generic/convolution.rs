@@ -6,10 +6,15 @@ use crate::memory::{Location, Memory};
 use crate::micro::is_short;
 use crate::operand::{Lists, Loaded, LoadedTensor};
 use core::num::NonZeroUsize;
-use cortado_contract::ops::quantized_conv2d::{ConvArguments, ConvParams, ConvShape, Plane};
+use cortado_contract::ops::quantized_conv2d::{
+    BiasS16, ConvArguments, ConvParams, ConvParamsS16, ConvShape, Plane,
+};
 use cortado_contract::ops::quantized_linear::Rescale;
-use cortado_contract::quant::{Activation, InputOffset, OutputOffset, Requantize};
+use cortado_contract::quant::{Activation, InputOffset, OutputOffset, Requantize, SHIFT_MAX_S64};
 use cortado_contract::value::{Rule, TensorMeta, Violation, require};
+
+/// A convolution's kernel over 16-bit activations.
+type KernelInt16 = fn(&ConvShape, &ConvParamsS16<'_>, &[i16], &[i8], &mut [i16]) -> Option<()>;
 
 /// The words of a prepared convolution.
 pub(super) const STATE_WORDS: usize = 16;
@@ -26,21 +31,57 @@ pub(super) fn prepare<L: Lists>(
     state: &mut [u32],
     form: impl FnOnce(&ConvShape, bool) -> u16,
 ) -> Result<(), Violation> {
-    let ConvArguments { input, weight, bias, out, activation, .. } = *arguments;
+    let are_short = check_factors(
+        program,
+        arguments.requantize_multipliers,
+        arguments.requantize_shifts,
+        arguments.multipliers_argument,
+    )?;
+    let numbers = [arguments.output_offset.0, arguments.activation.min, arguments.activation.max];
+    let [offset, min, max] = numbers.map(|number| number as u8);
+    let head = u32::from_le_bytes([0, offset, min, max]);
+    let offset = arguments.input_offset.0;
+    pack(arguments, shape, state, head, |shape| halves(offset, i32::from(form(shape, are_short))))
+}
+
+/// The same for a convolution over 16-bit activations, which has no zero points and one form: its last word holds the limits.
+pub(super) fn prepare_int16<L: Lists>(
+    arguments: &ConvArguments<'_, Loaded<L>>,
+    shape: Option<ConvShape>,
+    program: &[u8],
+    state: &mut [u32],
+) -> Result<(), Violation> {
+    let multipliers = arguments.multipliers_argument;
+    check_factors_int16(
+        program,
+        arguments.requantize_multipliers,
+        arguments.requantize_shifts,
+        multipliers,
+    )?;
+    let Activation { min, max } = arguments.activation;
+    pack(arguments, shape, state, 0, |_| halves(min, max))
+}
+
+/// Packs a convolution with what its kind puts into word 0 and into the last one.
+fn pack<L: Lists>(
+    arguments: &ConvArguments<'_, Loaded<L>>,
+    shape: Option<ConvShape>,
+    state: &mut [u32],
+    head: u32,
+    last: impl FnOnce(&ConvShape) -> u32,
+) -> Result<(), Violation> {
+    let ConvArguments { input, weight, bias, out, .. } = *arguments;
     let (multipliers, shifts) = (arguments.requantize_multipliers, arguments.requantize_shifts);
     let operands = [Some(input), Some(weight), bias, Some(multipliers), Some(shifts)];
     require_disjoint(out, arguments.out_argument, &operands)?;
-    let are_short = check_factors(program, multipliers, shifts, arguments.multipliers_argument)?;
     let (Some(shape), Some(words)) = (shape, state.first_chunk_mut::<STATE_WORDS>()) else {
         return Err(Violation { argument: 0, rule: Rule::Shape });
     };
     let place = |tensor: Option<&LoadedTensor>| Location::to_word(tensor.map(|it| it.location));
     let pair = |high: usize, low: usize| halves(low as i32, high as i32);
     let plane = |plane: Plane| pair(plane.height, plane.width);
-    let numbers = [arguments.output_offset.0, activation.min, activation.max];
-    let [offset, min, max] = numbers.map(|number| number as u8);
     *words = [
-        words[0] & 0xff | u32::from_le_bytes([0, offset, min, max]),
+        words[0] & 0xff | head,
         place(Some(input)),
         place(Some(out)),
         place(Some(weight)),
@@ -55,7 +96,7 @@ pub(super) fn prepare<L: Lists>(
         plane(shape.padding),
         plane(shape.dilation),
         pair(shape.batches, shape.group_channels),
-        halves(arguments.input_offset.0, i32::from(form(&shape, are_short))),
+        last(&shape),
     ];
     Ok(())
 }
@@ -90,6 +131,38 @@ pub(super) fn execute(state: &[u32], memory: &mut Memory<'_>, kernel: Kernel) ->
         input_offset: InputOffset(input_offset),
         output_offset: OutputOffset(output_offset),
         bias,
+        rescale: Rescale::PerChannel {
+            multipliers: factors(multipliers)?,
+            shifts: factors(shifts)?,
+        },
+        activation: Activation { min, max },
+    };
+    kernel(&shape, &params, input, weights, out)
+}
+
+/// Runs a kernel on a packed convolution over 16-bit activations.
+pub(super) fn execute_int16(
+    state: &[u32],
+    memory: &mut Memory<'_>,
+    kernel: KernelInt16,
+) -> Option<()> {
+    let words = state.first_chunk::<STATE_WORDS>()?;
+    let shape = unpack_shape(words);
+    let (min, max) = unpack_halves(words[15]);
+    let [_, input, out, weights, bias, multipliers, shifts, ..] = *words;
+    let outputs = shape.batches * shape.output.area() * shape.out_channels;
+    let (reader, out) = memory.write::<i16>(Location::from_word(out)?, outputs)?;
+    let inputs = shape.batches * shape.input.area() * shape.in_channels;
+    let input = reader.read::<i16>(Location::from_word(input)?, inputs)?;
+    let weight_count = shape.out_channels * shape.kernel_size();
+    let weights = reader.read::<i8>(Location::from_word(weights)?, weight_count)?;
+    let factors = |word| reader.read::<i32>(Location::from_word(word)?, shape.out_channels);
+    let bias = match Location::from_word(bias) {
+        Some(location) => Some(reader.read::<i64>(location, shape.out_channels)?),
+        None => None,
+    };
+    let params = ConvParamsS16 {
+        bias: BiasS16::Wide(bias),
         rescale: Rescale::PerChannel {
             multipliers: factors(multipliers)?,
             shifts: factors(shifts)?,
@@ -160,6 +233,20 @@ pub(super) fn check_factors(
         factors.map(|(multiplier, shift)| Requantize { multiplier: *multiplier, shift: *shift });
     require(factors.clone().all(Requantize::is_valid), multipliers_argument, Rule::Range)?;
     Ok(factors.all(is_short))
+}
+
+/// The same for kernels over 16-bit activations: factors are below 2^14, since [`cortado_contract::quant::requantize_s64`] takes no
+/// greater shift.
+pub(super) fn check_factors_int16(
+    program: &[u8],
+    multipliers: &LoadedTensor,
+    shifts: &LoadedTensor,
+    multipliers_argument: u8,
+) -> Result<(), Violation> {
+    check_factors(program, multipliers, shifts, multipliers_argument)?;
+    let shifts_argument = multipliers_argument + 1;
+    let shifts = table(program, shifts, shifts_argument)?;
+    require(shifts.iter().all(|shift| *shift <= SHIFT_MAX_S64), shifts_argument, Rule::Range)
 }
 
 fn table<'p>(

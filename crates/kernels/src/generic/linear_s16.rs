@@ -21,11 +21,11 @@ pub fn linear_s16(
         let lhs = input.get(row * in_features..)?.get(..in_features)?;
         for channel in 0..out_features {
             let rhs = weights.get(channel * in_features..)?.get(..in_features)?;
-            let mut accumulator = match params.bias {
+            let bias = match params.bias {
                 Some(bias) => *bias.get(channel)?,
                 None => 0,
             };
-            accumulator += dot_s16(lhs, rhs);
+            let accumulator = bias.wrapping_add(dot_s16(lhs, rhs));
             *out.get_mut(row * out_features + channel)? = params.finish(accumulator, channel);
         }
     }

@@ -4,29 +4,29 @@ use crate::model::{Family, Rescale};
 use cortado_compiler::lowered::{
     BufferId, BufferKind, Ints, Lowered, LoweredDomain, LoweredTensor,
 };
+use cortado_contract::ops::quantized_conv2d::ConvArguments;
 use cortado_contract::ops::{Operator, OperatorKind};
 
 /// What an operator does, in words.
 pub(super) fn title(operator: &Operator<LoweredDomain>) -> String {
     use Operator as Op;
     match operator {
-        Op::QuantizedConv2d(it) => {
-            let inputs = it.input.shape.get(1).copied().unwrap_or(0);
-            let group = it.weight.shape.get(3).copied().unwrap_or(0);
-            let groups = inputs.checked_div(group).filter(|groups| *groups > 1);
-            let groups = groups.map_or(String::new(), |groups| format!(", {groups} groups"));
-            let window = window(&it.weight.shape, &it.stride, &it.dilation);
-            format!("Convolution {window}{groups}")
-        }
+        Op::QuantizedConv2d(it) => convolution(&it.common()),
+        Op::QuantizedConv2dInt16(it) => format!("{} in int16", convolution(&it.common())),
         Op::QuantizedDepthwiseConv2d(it) => {
             format!("Depthwise {}", window(&it.weight.shape, &it.stride, &it.dilation))
         }
+        Op::QuantizedDepthwiseConv2dInt16(it) => {
+            format!("Depthwise {} in int16", window(&it.weight.shape, &it.stride, &it.dilation))
+        }
+        Op::QuantizePerTensor(it) => format!("Quantize to {}", it.dtype),
         Op::QuantizedTransposeConv2d(it) => {
             let window = window(&it.weight.shape, &it.stride, &it.dilation);
             format!("Transposed convolution {window}")
         }
         Op::QuantizedLinear(it) => linear(&it.weights.shape, ""),
         Op::QuantizedLinearPerChannel(it) => linear(&it.weights.shape, " per channel"),
+        Op::QuantizedLinearInt16(it) => linear(&it.weights.shape, " in int16"),
         Op::FloatLinear(it) => linear(&it.weight.shape, " in float"),
         Op::QuantizedBatchMatmul(it) => product(&it.lhs.shape, &it.out.shape, ""),
         Op::FloatBmm(it) => product(&it.input.shape, &it.out.shape, " in float"),
@@ -48,16 +48,28 @@ pub(super) fn title(operator: &Operator<LoweredDomain>) -> String {
     }
 }
 
+/// A convolution that is neither depthwise nor transposed.
+fn convolution(it: &ConvArguments<'_, LoweredDomain>) -> String {
+    let inputs = it.input.shape.get(1).copied().unwrap_or(0);
+    let group = it.weight.shape.get(3).copied().unwrap_or(0);
+    let groups = inputs.checked_div(group).filter(|groups| *groups > 1);
+    let groups = groups.map_or(String::new(), |groups| format!(", {groups} groups"));
+    format!("Convolution {}{groups}", window(&it.weight.shape, it.stride, it.dilation))
+}
+
 /// An operator's name in words.
 pub(super) fn name(kind: OperatorKind) -> String {
     use OperatorKind as Kind;
     let name = match kind {
-        Kind::QuantizePerTensor => "Quantize to int8",
+        Kind::QuantizePerTensor => "Quantize to integers",
         Kind::DequantizePerTensor => "Dequantize to float",
         Kind::QuantizedConv2d => "Convolution",
         Kind::QuantizedDepthwiseConv2d => "Depthwise convolution",
         Kind::QuantizedTransposeConv2d => "Transposed convolution",
         Kind::QuantizedLinear | Kind::QuantizedLinearPerChannel => "Linear",
+        Kind::QuantizedConv2dInt16 => "Convolution in int16",
+        Kind::QuantizedDepthwiseConv2dInt16 => "Depthwise convolution in int16",
+        Kind::QuantizedLinearInt16 => "Linear in int16",
         Kind::QuantizedBatchMatmul => "Matrix product",
         Kind::QuantizedAdd => "Add",
         Kind::QuantizedMul => "Multiply",
@@ -148,11 +160,14 @@ pub(super) fn family(kind: OperatorKind, is_float: bool) -> Family {
         return Family::Float;
     }
     match kind {
-        Kind::QuantizedConv2d | Kind::QuantizedTransposeConv2d => Family::Convolution,
-        Kind::QuantizedDepthwiseConv2d => Family::Depthwise,
-        Kind::QuantizedLinear | Kind::QuantizedLinearPerChannel | Kind::QuantizedBatchMatmul => {
-            Family::Linear
+        Kind::QuantizedConv2d | Kind::QuantizedConv2dInt16 | Kind::QuantizedTransposeConv2d => {
+            Family::Convolution
         }
+        Kind::QuantizedDepthwiseConv2d | Kind::QuantizedDepthwiseConv2dInt16 => Family::Depthwise,
+        Kind::QuantizedLinear
+        | Kind::QuantizedLinearPerChannel
+        | Kind::QuantizedLinearInt16
+        | Kind::QuantizedBatchMatmul => Family::Linear,
         Kind::QuantizedAdd
         | Kind::QuantizedMul
         | Kind::QuantizedDiv
@@ -189,6 +204,7 @@ pub(super) fn affines(operator: &Operator<LoweredDomain>) -> Vec<(BufferId, Affi
     let zero = |tensor: &LoweredTensor, zero_point: i64| {
         (tensor.id, Affine { scale: None, zero_point: Some(zero_point) })
     };
+    let symmetric = |tensors: [&LoweredTensor; 3]| tensors.map(|it| zero(it, 0)).to_vec();
     let scaled = |tensor: &LoweredTensor, scale: f64, zero_point: i32| {
         (tensor.id, Affine { scale: Some(scale), zero_point: Some(i64::from(zero_point)) })
     };
@@ -218,6 +234,9 @@ pub(super) fn affines(operator: &Operator<LoweredDomain>) -> Vec<(BufferId, Affi
             zero(&it.weights, -i64::from(it.filter_offset.0)),
             zero(&it.out, i64::from(it.output_offset.0)),
         ],
+        Op::QuantizedConv2dInt16(it) => symmetric([&it.input, &it.weight, &it.out]),
+        Op::QuantizedDepthwiseConv2dInt16(it) => symmetric([&it.input, &it.weight, &it.out]),
+        Op::QuantizedLinearInt16(it) => symmetric([&it.input, &it.weights, &it.out]),
         Op::QuantizedBatchMatmul(it) => vec![
             zero(&it.lhs, -i64::from(it.lhs_zero_point.0)),
             zero(&it.rhs_transposed, -i64::from(it.rhs_zero_point.0)),
@@ -294,6 +313,15 @@ pub(super) fn rescale(program: &Lowered, operator: &Operator<LoweredDomain>) -> 
             (numbers(&it.requantize_multipliers), numbers(&it.requantize_shifts))
         }
         Op::QuantizedLinearPerChannel(it) => {
+            (numbers(&it.requantize_multipliers), numbers(&it.requantize_shifts))
+        }
+        Op::QuantizedConv2dInt16(it) => {
+            (numbers(&it.requantize_multipliers), numbers(&it.requantize_shifts))
+        }
+        Op::QuantizedDepthwiseConv2dInt16(it) => {
+            (numbers(&it.requantize_multipliers), numbers(&it.requantize_shifts))
+        }
+        Op::QuantizedLinearInt16(it) => {
             (numbers(&it.requantize_multipliers), numbers(&it.requantize_shifts))
         }
         Op::QuantizedLinear(it) => {

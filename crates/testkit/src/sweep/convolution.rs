@@ -15,10 +15,10 @@ pub(super) type Kernel = fn(&ConvShape, &ConvParams<'_>, &[i8], &[i8], &mut [i8]
 pub(super) type Reference = fn(&ConvShape, &ConvParams<'_>, &[i8], &[i8], &mut [i8]);
 
 /// A kernel over 16-bit activations.
-pub(super) type WideKernel =
+pub(super) type KernelInt16 =
     fn(&ConvShape, &ConvParamsS16<'_>, &[i16], &[i8], &mut [i16]) -> Option<()>;
 /// What a kernel over 16-bit activations is held against.
-pub(super) type WideReference = fn(&ConvShape, &ConvParamsS16<'_>, &[i16], &[i8], &mut [i16]);
+pub(super) type ReferenceInt16 = fn(&ConvShape, &ConvParamsS16<'_>, &[i16], &[i8], &mut [i16]);
 
 /// How a convolution reads its weights, which decides the geometries that it is tried on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,16 +120,16 @@ pub(super) fn sweep_packed(
 }
 
 /// Runs cases of a kernel over 16-bit activations.
-pub(super) fn sweep_wide(
+pub(super) fn sweep_int16(
     workspace: &mut Workspace<'_>,
     suite: &mut Suite,
     operator: &'static str,
     kind: Kind,
-    kernel: WideKernel,
-    reference: WideReference,
+    kernel: KernelInt16,
+    reference: ReferenceInt16,
 ) {
-    for_each_case(suite, (operator, "16-bit activations"), kind, 1, |random, seed, shape| {
-        wide_case(workspace, random, seed, shape, kernel, reference)
+    for_each_case(suite, (operator, ""), kind, 1, |random, seed, shape| {
+        int16_case(workspace, random, seed, shape, kernel, reference)
     });
 }
 
@@ -291,13 +291,13 @@ fn packed_case(
     compare(out.values, expected)
 }
 
-fn wide_case(
+fn int16_case(
     workspace: &mut Workspace<'_>,
     random: &mut Random,
     seed: u32,
     shape: &ConvShape,
-    kernel: WideKernel,
-    reference: WideReference,
+    kernel: KernelInt16,
+    reference: ReferenceInt16,
 ) -> Option<What> {
     let mut memory = workspace.start();
     let input = memory.take::<i16>(shape.batches * shape.input.area() * shape.in_channels);

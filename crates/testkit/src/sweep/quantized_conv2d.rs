@@ -1,12 +1,11 @@
-//! Convolutions, dense and grouped; those over packed weights and over 16-bit activations with them.
+//! Convolutions, dense and grouped; those over packed weights with them.
 
-use super::convolution::{Edge, Kind, sweep, sweep_edges, sweep_packed, sweep_wide};
+use super::convolution::{Edge, Kind, sweep, sweep_edges, sweep_packed};
 use crate::suite::Suite;
 use crate::workspace::Workspace;
-use cortado_contract::ops::quantized_conv2d::{reference, reference_s16};
+use cortado_contract::ops::quantized_conv2d::reference;
 use cortado_kernels::Micro;
 use cortado_kernels::generic::conv_s4::conv_s4;
-use cortado_kernels::generic::conv_s16::conv_s16;
 use cortado_kernels::generic::quantized_conv2d::conv_s8;
 
 /// Runs all cases on the kernels of `M`.
@@ -16,7 +15,6 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
     let kernels = (conv_s8::<M> as _, reference as _);
     sweep_edges(workspace, suite, operator, Kind::Grouped, edges(), kernels);
     sweep_packed(workspace, suite, operator, Kind::Grouped, conv_s4::<M>, reference);
-    sweep_wide(workspace, suite, operator, Kind::Grouped, conv_s16, reference_s16);
 }
 
 /// Windows of every number that loops take at a time; depths around eights and sixteens, around eight sixteens and twice that, and around

@@ -1,12 +1,11 @@
-//! Depthwise convolutions; those over packed weights and over 16-bit activations with them.
+//! Depthwise convolutions; those over packed weights with them.
 
-use super::convolution::{Edge, Kind, sweep, sweep_edges, sweep_packed, sweep_wide};
+use super::convolution::{Edge, Kind, sweep, sweep_edges, sweep_packed};
 use crate::suite::Suite;
 use crate::workspace::Workspace;
-use cortado_contract::ops::quantized_depthwise_conv2d::{reference, reference_s16};
+use cortado_contract::ops::quantized_depthwise_conv2d::reference;
 use cortado_kernels::Micro;
 use cortado_kernels::generic::depthwise_s4::depthwise_conv_s4;
-use cortado_kernels::generic::depthwise_s16::depthwise_conv_s16;
 use cortado_kernels::generic::quantized_depthwise_conv2d::depthwise_conv_s8;
 
 /// Runs all cases on the kernels of `M`.
@@ -16,7 +15,6 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
     let kernels = (depthwise_conv_s8::<M> as _, reference as _);
     sweep_edges(workspace, suite, operator, Kind::Depthwise, edges(), kernels);
     sweep_packed(workspace, suite, operator, Kind::Depthwise, depthwise_conv_s4, reference);
-    sweep_wide(workspace, suite, operator, Kind::Depthwise, depthwise_conv_s16, reference_s16);
 }
 
 /// Channels around fours and sixteens, with frames on all sides, as small and too large for a copy in its frame; more taps than the loops' copies hold; and a single input channel that

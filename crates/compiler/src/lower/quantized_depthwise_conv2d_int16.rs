@@ -1,0 +1,35 @@
+//! Depthwise convolutions over `int16`.
+
+use super::convolution::{Convolution, Kind, call, ints, kind};
+use super::{Lowerer, Outcome};
+use crate::error::Unsupported;
+use crate::graph::Node;
+use cortado_contract::DType;
+use cortado_contract::ops::{Operator, QuantizedDepthwiseConv2dInt16};
+
+pub(super) fn lower(lowerer: &mut Lowerer<'_>, node: &Node) -> Outcome {
+    let is_depthwise = kind(lowerer, node, DType::I16) == Some(Kind::Depthwise);
+    is_depthwise.then(|| lower_depthwise(lowerer, node))
+}
+
+fn lower_depthwise(lowerer: &mut Lowerer<'_>, node: &Node) -> Result<(), Unsupported> {
+    let layer = Convolution::read(lowerer, node, Kind::Depthwise)?;
+    let shape = layer.shape(lowerer, Kind::Depthwise);
+    let (requantize_multipliers, requantize_shifts) = layer.factors(lowerer);
+    let depth_multiplier = shape.out_channels.checked_div(shape.in_channels).unwrap_or(0);
+    let operator = QuantizedDepthwiseConv2dInt16 {
+        input: lowerer.tensor(layer.input),
+        weight: layer.weight(lowerer),
+        bias: layer.bias(lowerer),
+        stride: ints(layer.stride),
+        padding: ints(layer.padding),
+        dilation: ints(layer.dilation),
+        depth_multiplier: i32::try_from(depth_multiplier).unwrap_or(0),
+        requantize_multipliers,
+        requantize_shifts,
+        activation_min: layer.activation.min,
+        activation_max: layer.activation.max,
+        out: lowerer.tensor(layer.output),
+    };
+    call(lowerer, node, Operator::QuantizedDepthwiseConv2dInt16(operator))
+}

@@ -158,6 +158,7 @@ fn fold_into_layer(rewriter: &mut Rewriter<'_>, affine: &Affine) -> Option<()> {
     let tensors = [("input", input), ("weight", weight), ("bias", bias)];
     let tensors = tensors.map(|(name, id)| (name.to_owned(), id.into()));
     rewriter.set_arguments(tensors.into_iter().chain(arguments).collect());
+    rewriter.set_source(layer.source);
     rewriter.graph.nodes.remove(index);
     Some(())
 }

@@ -1,6 +1,7 @@
 //! What passes share that replace a node by others: values and nodes that carry the name and the source of the one replaced.
 
 use crate::graph::{Argument, Graph, Node, Value, ValueId};
+use crate::import::SourceLocation;
 use cortado_contract::DType;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -106,6 +107,13 @@ impl Rewriter<'_> {
     pub(super) fn set_arguments(&mut self, arguments: Vec<(String, Argument)>) {
         if let Some(last) = self.nodes.last_mut() {
             last.arguments = arguments;
+        }
+    }
+
+    /// Says where the user wrote what the last node that was written stands for.
+    pub(super) fn set_source(&mut self, source: SourceLocation) {
+        if let Some(last) = self.nodes.last_mut() {
+            last.source = source;
         }
     }
 

@@ -147,6 +147,9 @@ pub(crate) struct SchemeArguments {
     /// Quantize every step of recurrent layers
     #[arg(long, requires = "calibration")]
     pub(crate) int8_recurrence: bool,
+    /// Let a convolution or a linear layer, or all of a module, read and give int16; `all` stands for every layer
+    #[arg(long, value_name = "NODE", value_delimiter = ',', requires = "calibration")]
+    pub(crate) int16: Vec<String>,
 }
 
 /// How ranges of activations are chosen.

@@ -73,12 +73,21 @@ pub(crate) fn run(arguments: &QuantizeArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How many results are integers of which type.
+fn results(report: &Report) -> String {
+    let count = |dtype| report.layers.iter().filter(|layer| layer.dtype == dtype).count();
+    match (count("int8"), count("int16")) {
+        (int8, 0) => format!("{int8} int8 results"),
+        (int8, int16) => format!("{int8} int8 and {int16} int16 results"),
+    }
+}
+
 fn summarize(whole: &WholeReport<'_>, compared: &Path, output: &Path) {
     let WholeReport { report, comparison, compared_samples } = whole;
     eprintln!(
-        "{}: {} int8 results, {} operators in float",
+        "{}: {}, {} operators in float",
         output.display(),
-        report.layers.len(),
+        results(report),
         report.float_nodes.len()
     );
     eprintln!("  calibration    {} samples", report.samples);
@@ -130,6 +139,7 @@ pub(crate) fn quantized(
         float: scheme.float.clone(),
         int8_attention: scheme.int8_attention,
         int8_recurrence: scheme.int8_recurrence,
+        int16: scheme.int16.clone(),
     };
     let bar = ProgressBar::new(1000);
     let template = "{bar:40.cyan} {msg}, {percent} %, {elapsed}";
@@ -166,6 +176,8 @@ fn failure(model: &Path, calibration: &Path, error: &QuantizeError) -> Failure {
         }
         QuantizeError::Unknown { .. } => Failure::at(model, error)
             .help("`cortado dump --stage import` lists nodes and the modules that they belong to"),
+        QuantizeError::NoInt16 { .. } => Failure::at(model, error)
+            .help("name a layer, a module with layers, or `all`"),
         QuantizeError::Nothing => Failure::at(model, error)
             .help("compile it as it is, without calibration data"),
         _ => Failure::at(model, error),

@@ -203,6 +203,42 @@ fn a_float_model_is_quantized_compiled_and_run() {
     assert!(read("one.pte") == read("two.pte"));
 }
 
+/// Layers over `int16`, next to ones over `int8`, compute what the program says: to half a percent of the greatest number, which is far
+/// less than int8 layers leave.
+#[test]
+fn int16_layers_are_compiled_and_run() {
+    let folder = folder("int16");
+    let path = |file: &str| testdata("models/digits_cnn").join(file);
+    let (float, calibration, inputs) =
+        (path("float.pt2"), path("calibration.npz"), path("inputs.npz"));
+    let expected = cortado_npz::Archive::open(path("expected.npz")).unwrap();
+    let numbers = |archive: &cortado_npz::Archive, name: &str| -> Vec<f32> {
+        let bytes = archive.get(name).unwrap().bytes();
+        bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    };
+    let expected = numbers(&expected, "float_output0");
+    let mut errors = Vec::new();
+    for layers in [&[][..], &["--int16", "linear"], &["--int16", "all"]] {
+        let calibrated = ["quantize", text(&float), "--calibration", text(&calibration)];
+        let arguments = [&calibrated[..], layers, &["-o", "m.pt2"]].concat();
+        let output = cortado(&folder, &arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut results = Vec::new();
+        for target in ["cortex-m0plus", "cortex-m4", "cortex-m55"] {
+            let run = ["run", "m.pt2", "--target", target, "--inputs", text(&inputs)];
+            let output = cortado(&folder, &[&run[..], &["--outputs", "o.npz"]].concat());
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let archive = cortado_npz::Archive::open(folder.join("o.npz")).unwrap();
+            results.push(numbers(&archive, "output0"));
+        }
+        assert!(results.iter().all(|result| *result == results[0]), "{layers:?}");
+        let squares = results[0].iter().zip(&expected).map(|(a, b)| f64::from(a - b).powi(2));
+        errors.push(squares.sum::<f64>() / expected.len() as f64);
+    }
+    let [int8, last, all] = errors[..] else { panic!("three programs") };
+    assert!(last < int8 && all < 0.8 * int8, "{errors:?}");
+}
+
 #[test]
 fn calibration_data_must_fit_the_model() {
     let folder = folder("calibration");

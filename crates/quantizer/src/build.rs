@@ -11,16 +11,41 @@ use cortado_compiler::functions::base_name;
 use cortado_compiler::graph::{Argument, Graph, Node, Value, ValueId};
 use cortado_compiler::passes::{DEQUANTIZE, DEQUANTIZE_PER_CHANNEL, QUANTIZE};
 use cortado_contract::DType;
+use cortado_contract::quant::{Activation, ZeroPoint, inverse_scale, quantize};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The numbers that the scheme asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// For each group.
+    /// For each group, those of its int8 tensors.
     pub(crate) groups: Vec<Parameters>,
+    /// For each group, the scale of its int16 tensors, whose zero point is 0.
+    pub(crate) int16_scales: Vec<f64>,
     /// For each layer, by node.
     pub(crate) layers: HashMap<usize, Layer>,
+}
+
+impl Plan {
+    /// What the integers of a group's tensors of a type stand for.
+    fn parameters(&self, group: usize, dtype: DType) -> Parameters {
+        match dtype {
+            DType::I16 => Parameters { scale: self.int16_scales[group], zero_point: 0 },
+            _ => self.groups[group],
+        }
+    }
+}
+
+/// The factor between the scales of int8 and int16 where int16 is made of int8: differences of two int8 fit, and none of them is
+/// rounded.
+const INT16_STEPS: f64 = 128.0;
+
+/// A tensor of integers, and what they stand for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Integers {
+    pub(crate) id: ValueId,
+    pub(crate) dtype: DType,
+    pub(crate) parameters: Parameters,
 }
 
 /// The weights of a layer in float, and how they are quantized.
@@ -74,8 +99,8 @@ pub(crate) struct Built {
     pub(crate) ends: Vec<usize>,
     /// For each float node that is a layer: the node in the quantized graph, and its bias's constant and scales.
     pub(crate) layers: HashMap<usize, BuiltLayer>,
-    /// For each float value that is quantized, its integers and their parameters.
-    pub(crate) integers: Vec<Option<(ValueId, Parameters)>>,
+    /// For each float value that is quantized, its integers as they are made.
+    pub(crate) integers: Vec<Option<Integers>>,
 }
 
 /// A layer of the quantized graph.
@@ -88,7 +113,9 @@ struct Builder<'a> {
     scheme: &'a Scheme,
     plan: &'a Plan,
     graph: Graph,
-    integers: Vec<Option<(ValueId, Parameters)>>,
+    integers: Vec<Option<Integers>>,
+    /// Values that are also there as integers of another type.
+    converted: HashMap<ValueId, Integers>,
     count: usize,
 }
 
@@ -101,7 +128,8 @@ pub(crate) fn build(float: &Graph, scheme: &Scheme, plan: &Plan) -> Built {
         outputs: float.outputs.clone(),
     };
     let integers = vec![None; float.values.len()];
-    let mut builder = Builder { float, scheme, plan, graph, integers, count: 0 };
+    let converted = HashMap::new();
+    let mut builder = Builder { float, scheme, plan, graph, integers, converted, count: 0 };
     for input in &float.inputs {
         builder.quantize(*input);
     }
@@ -113,8 +141,8 @@ pub(crate) fn build(float: &Graph, scheme: &Scheme, plan: &Plan) -> Built {
     }
     let outputs = float.outputs.clone();
     for (position, id) in outputs.into_iter().enumerate() {
-        if builder.is_integer(id) {
-            builder.graph.outputs[position] = builder.dequantized(id);
+        if let (true, Some(integers)) = (builder.is_integer(id), builder.integers[id.0]) {
+            builder.graph.outputs[position] = builder.dequantized(id, integers.dtype);
         }
     }
     Built { graph: builder.graph, ends, layers, integers: builder.integers }
@@ -133,7 +161,7 @@ impl Builder<'_> {
         if let (Role::Layer, Some(layer)) =
             (&self.scheme.roles[index], self.plan.layers.get(&index))
         {
-            self.layer(node, &mut written, layer);
+            self.layer(index, node, &mut written, layer);
         }
         let group = node.outputs.first().and_then(|id| self.scheme.group_of[id.0]);
         for (_, argument) in &mut written.arguments {
@@ -176,9 +204,10 @@ impl Builder<'_> {
                 false => id,
             };
         }
-        match self.integers[id.0].is_some() && (is_int8 || self.is_integer(id)) {
-            true => self.dequantized(id),
-            false => id,
+        match self.integers[id.0] {
+            Some(_) if is_int8 => self.dequantized(id, self.scheme.type_of(index)),
+            Some(integers) if self.is_integer(id) => self.dequantized(id, integers.dtype),
+            _ => id,
         }
     }
 
@@ -198,37 +227,37 @@ impl Builder<'_> {
         if tensor.data().len() == 1 && self.scheme.roles[index] == Role::Elementwise {
             return id;
         }
+        let dtype = self.scheme.type_of(index);
         let parameters = match group.filter(|_| shares) {
-            Some(group) => self.plan.groups[group],
+            Some(group) => self.plan.parameters(group, dtype),
             None => {
                 let mut observer = Observer::new();
                 observer.observe(tensor.data(), 1);
                 observer.propose(crate::ranges::Ranges::Mse)
             }
         };
-        let round = |number: &f32| {
-            let integer = parameters.round(*number) / parameters.scale as f32;
-            (integer.round_ties_even() as i32 + parameters.zero_point) as i8 as u8
+        let integer = |number: &f32| {
+            let (inverse, zero_point) = (inverse_scale(parameters.scale), parameters.zero_point);
+            quantize(*number, inverse, ZeroPoint(zero_point), range_of(dtype))
         };
-        let data: Vec<u8> = tensor.data().iter().map(round).collect();
-        let integers = self.value(&format!("{}_int8", value.name), DType::I8, &value);
-        self.graph.values[integers.0].data = Some(data.into());
-        self.call(
-            "dequantize_per_tensor",
-            DEQUANTIZE,
-            integers,
-            parameters,
-            DType::F32,
-            &value,
-            node,
-        )
+        let size = dtype.size_bytes() as usize;
+        let bytes = |number: &f32| integer(number).to_le_bytes().into_iter().take(size);
+        let data: Vec<u8> = tensor.data().iter().flat_map(bytes).collect();
+        let id = self.value(&format!("{}_{dtype}", value.name), dtype, &value);
+        self.graph.values[id.0].data = Some(data.into());
+        let name = format!("dequantize_per_tensor_{}", self.count);
+        self.count += 1;
+        let real = self.value(&name, DType::F32, &value);
+        self.push(DEQUANTIZE, id, real, Integers { id, dtype, parameters }, Some(node));
+        real
     }
 
     /// Writes the constants of a layer and lets it read them.
-    fn layer(&mut self, node: &Node, written: &mut Node, layer: &Layer) {
-        let group = |id: ValueId| self.scheme.group_of[id.0].map(|group| self.plan.groups[group]);
-        let input = node.value("input").and_then(group);
-        let output = self.result_of(node).and_then(group);
+    fn layer(&mut self, index: usize, node: &Node, written: &mut Node, layer: &Layer) {
+        let dtype = self.scheme.type_of(index);
+        let input = node.value("input").and_then(|id| self.read_parameters(id, dtype));
+        let output = self.result_of(node).and_then(|id| self.scheme.group_of[id.0]);
+        let output = output.map(|group| self.plan.parameters(group, dtype));
         let (Some(input), Some(weight)) = (input, node.value("weight")) else { return };
         let output_scale = output.map_or(1.0, |output| output.scale);
         let Weights { scales, integers } = layer.quantized(input.scale, output_scale);
@@ -292,63 +321,103 @@ impl Builder<'_> {
         result_of(self.float, self.scheme, *node.outputs.first()?)
     }
 
-    /// Quantizes a value if it belongs to a group.
+    /// Quantizes a value if it belongs to a group: as its maker has it, or one made in float as all of its readers want it.
     fn quantize(&mut self, id: ValueId) {
         let Some(group) = self.scheme.group_of[id.0] else { return };
-        let parameters = self.plan.groups[group];
+        let types = match self.scheme.made_as(id) {
+            Some(dtype) => vec![dtype],
+            None => self.scheme.read_as(self.float, id),
+        };
+        for dtype in types {
+            let integers = self.quantized(id, id, dtype, self.plan.parameters(group, dtype));
+            match self.integers[id.0] {
+                None => self.integers[id.0] = Some(integers),
+                Some(_) => drop(self.converted.insert(id, integers)),
+            }
+        }
+    }
+
+    /// What integers of a type stand for that are read of a value.
+    fn read_parameters(&self, id: ValueId, dtype: DType) -> Option<Parameters> {
+        let group = self.scheme.group_of[id.0]?;
+        Some(match (dtype, self.scheme.made_as(id)) {
+            (DType::I16, Some(DType::I8)) => {
+                let scale = self.plan.groups[group].scale / INT16_STEPS;
+                Parameters { scale, zero_point: 0 }
+            }
+            _ => self.plan.parameters(group, dtype),
+        })
+    }
+
+    /// A value's integers of a type, which are made of those of the other type where they are not there yet.
+    fn integers_as(&mut self, id: ValueId, dtype: DType) -> Option<Integers> {
+        let made = self.integers[id.0]?;
+        let known = [Some(made), self.converted.get(&id).copied()];
+        let own = known.into_iter().flatten().find(|integers| integers.dtype == dtype);
+        if own.is_some() {
+            return own;
+        }
+        let parameters = self.read_parameters(id, dtype)?;
+        let real = self.real_of(id, made);
+        let integers = self.quantized(id, real, dtype, parameters);
+        self.converted.insert(id, integers);
+        Some(integers)
+    }
+
+    /// A quantize node on `real`, which is the value `id` or what became of it.
+    fn quantized(
+        &mut self,
+        id: ValueId,
+        real: ValueId,
+        dtype: DType,
+        parameters: Parameters,
+    ) -> Integers {
         let like = self.float.value(id).clone();
         let origin = self.scheme.producer[id.0].map(|node| self.float.nodes[node].clone());
-        let integers = self.value(&format!("quantize_per_tensor_{}", self.count), DType::I8, &like);
+        let output = self.value(&format!("quantize_per_tensor_{}", self.count), dtype, &like);
         self.count += 1;
-        self.push(QUANTIZE, id, integers, parameters, origin.as_ref());
-        self.integers[id.0] = Some((integers, parameters));
+        let integers = Integers { id: output, dtype, parameters };
+        self.push(QUANTIZE, real, output, integers, origin.as_ref());
+        integers
     }
 
     /// A dequantize node for a reader of a quantized value.
-    fn dequantized(&mut self, id: ValueId) -> ValueId {
-        let Some((integers, parameters)) = self.integers[id.0] else { return id };
+    fn dequantized(&mut self, id: ValueId, dtype: DType) -> ValueId {
+        match self.integers_as(id, dtype) {
+            Some(integers) => self.real_of(id, integers),
+            None => id,
+        }
+    }
+
+    /// A dequantize node on integers of the value `id`.
+    fn real_of(&mut self, id: ValueId, integers: Integers) -> ValueId {
         let like = self.float.value(id).clone();
         let name = format!("dequantize_per_tensor_{}", self.count);
         self.count += 1;
         let real = self.value(&name, DType::F32, &like);
         let origin = self.scheme.producer[id.0].map(|node| self.float.nodes[node].clone());
-        self.push(DEQUANTIZE, integers, real, parameters, origin.as_ref());
+        self.push(DEQUANTIZE, integers.id, real, integers, origin.as_ref());
         real
     }
 
-    #[allow(clippy::too_many_arguments, reason = "a node has as many parts")]
-    fn call(
-        &mut self,
-        what: &str,
-        target: &str,
-        input: ValueId,
-        parameters: Parameters,
-        dtype: DType,
-        like: &Value,
-        origin: &Node,
-    ) -> ValueId {
-        let name = format!("{what}_{}", self.count);
-        self.count += 1;
-        let output = self.value(&name, dtype, like);
-        self.push(target, input, output, parameters, Some(origin));
-        output
-    }
-
+    /// A node between real numbers and integers.
     fn push(
         &mut self,
         target: &str,
         input: ValueId,
         output: ValueId,
-        parameters: Parameters,
+        integers: Integers,
         origin: Option<&Node>,
     ) {
+        let Integers { dtype, parameters, .. } = integers;
+        let Activation { min, max } = range_of(dtype);
         let arguments = [
             ("input", Argument::Value(input)),
             ("scale", Argument::Float(parameters.scale)),
             ("zero_point", Argument::Int(i64::from(parameters.zero_point))),
-            ("quant_min", Argument::Int(-128)),
-            ("quant_max", Argument::Int(127)),
-            ("dtype", Argument::DType(DType::I8)),
+            ("quant_min", Argument::Int(i64::from(min))),
+            ("quant_max", Argument::Int(i64::from(max))),
+            ("dtype", Argument::DType(dtype)),
         ];
         self.node_of(target, arguments.into(), output, origin);
     }
@@ -439,6 +508,12 @@ impl Builder<'_> {
             ..like.clone()
         })
     }
+}
+
+/// All integers of a type.
+fn range_of(dtype: DType) -> Activation {
+    let (min, max) = dtype.quantized_range().unwrap_or((-128, 127));
+    Activation { min, max }
 }
 
 /// The quantized value that a result becomes, behind a fused activation if there is one.

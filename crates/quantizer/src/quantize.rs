@@ -1,17 +1,19 @@
 //! The whole way from a float program and samples to an int8 program and a report.
 
-use crate::build::{Built, Layer, Plan, build};
+use crate::build::{Built, Integers, Layer, Plan, build};
 use crate::equalize::equalize;
 use crate::execute::{ExecuteError, Executor};
 use crate::ranges::{METHODS, Observer, Parameters, Ranges};
 use crate::report::{FloatNode, LayerReport, OutputReport, Report, Warning, decibels};
-use crate::scheme::{Role, Scheme, Unit};
+use crate::scheme::{Role, Scheme, Unit, has_int16_kernel};
 use crate::tensor::Tensor;
 use cortado_compiler::export::exported;
 use cortado_compiler::from_export::from_export;
 use cortado_compiler::graph::{Graph, Node, ValueId};
 use cortado_compiler::import::ExportedProgram;
-use cortado_compiler::passes::{self, DEQUANTIZE, DEQUANTIZE_PER_CHANNEL, PassContext, QUANTIZE};
+use cortado_compiler::passes::{
+    self, DEQUANTIZE, DEQUANTIZE_PER_CHANNEL, PassContext, QUANTIZE, clamp_range,
+};
 use cortado_compiler::{CompileError, lower};
 use cortado_contract::{Cpu, Target};
 use rayon::prelude::*;
@@ -33,7 +35,7 @@ const DISTINCT: f64 = 0.9;
 const ALTOGETHER: f64 = 0.5;
 /// The standard errors beyond which a difference is no chance, although many are compared.
 const CHANCE: f64 = 3.0;
-/// The factor by which scales of averages are greater than what was seen asks for.
+/// The factor by which scales of averages, and those of int16, are greater than what was seen asks for.
 const HEADROOM: f64 = 1.25;
 /// How often a program is quantized anew with operators in float that turned out to have no int8 kernel.
 const ATTEMPTS: usize = 4;
@@ -55,7 +57,12 @@ pub struct Options {
     pub int8_attention: bool,
     /// Quantize every step of recurrent layers.
     pub int8_recurrence: bool,
+    /// Layers whose input and result are to be int16, by name or by the path of their module; [`ALL_LAYERS`] for every one.
+    pub int16: Vec<String>,
 }
+
+/// What stands for all layers in [`Options::int16`].
+pub const ALL_LAYERS: &str = "all";
 
 /// What has been done so far, for a progress bar.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,6 +129,14 @@ pub enum QuantizeError {
     /// A name of [`Options::float`] is that of no node and no module.
     #[error("the model has no node and no module `{name}`")]
     Unknown {
+        /// The name.
+        name: String,
+    },
+    /// A name of [`Options::int16`] is that of nothing that has an int16 kernel.
+    #[error(
+        "`{name}` names no layer that can be int16: these are convolutions, other than transposed ones, and linear layers"
+    )]
+    NoInt16 {
         /// The name.
         name: String,
     },
@@ -198,7 +213,8 @@ impl Job<'_> {
         let Job { options, samples, .. } = self;
         let mut in_float: HashMap<String, String> = HashMap::new();
         for attempt in 1.. {
-            let scheme = Scheme::new(graph, |node| self.keep(node, &in_float));
+            let widen = |node: &Node| options.int16.iter().any(|name| is_chosen(node, name));
+            let scheme = Scheme::new(graph, |node| self.keep(node, &in_float), widen);
             if !(0..graph.nodes.len()).any(|node| scheme.is_int8(node)) {
                 return Err(QuantizeError::Nothing);
             }
@@ -300,6 +316,11 @@ fn is_named(node: &Node, name: &str) -> bool {
         })
 }
 
+/// Whether a name of [`Options::int16`] is a node's.
+fn is_chosen(node: &Node, name: &str) -> bool {
+    name == ALL_LAYERS || is_named(node, name)
+}
+
 fn check(graph: &Graph, samples: &[Vec<Tensor>], options: &Options) -> Result<(), QuantizeError> {
     if samples.is_empty() {
         return Err(QuantizeError::Empty);
@@ -324,6 +345,20 @@ fn check(graph: &Graph, samples: &[Vec<Tensor>], options: &Options) -> Result<()
             .any(|node| [node.value("weight"), node.value("bias")].contains(&Some(id)));
         if is_weight && tensor.data().iter().any(|number| !number.is_finite()) {
             return Err(QuantizeError::Weight { name: graph.value(id).name.clone() });
+        }
+    }
+    for name in &options.int16 {
+        let mut named = graph.nodes.iter().filter(|node| is_chosen(node, name)).peekable();
+        if named.peek().is_none() {
+            return Err(QuantizeError::Unknown { name: name.clone() });
+        }
+        // A layer also goes by the name of the activation that becomes part of it.
+        let layer_before = |node: &Node| {
+            let mut before = node.operands().filter_map(|id| graph.producer(id));
+            clamp_range(node).is_some() && before.any(|it| has_int16_kernel(&graph.nodes[it]))
+        };
+        if !named.any(|node| has_int16_kernel(node) || layer_before(node)) {
+            return Err(QuantizeError::NoInt16 { name: name.clone() });
         }
     }
     for name in &options.float {
@@ -442,7 +477,8 @@ impl Work<'_, '_> {
             budget >= 0.0
         };
         let first = METHODS.iter().position(|it| *it == self.options.ranges).unwrap_or(0);
-        let mut best = Plan { groups: method(first), layers };
+        let int16_scales = observers.iter().map(|it| HEADROOM * it.int16_scale()).collect();
+        let mut best = Plan { groups: method(first), int16_scales, layers };
         let mut least = self.error(&best, &reference)?;
         let attempt = |work: &Self, least: &mut Errors, best: &mut Plan, plan: Plan, gain: f64| {
             let errors = work.error(&plan, &reference)?;
@@ -473,7 +509,7 @@ impl Work<'_, '_> {
                 let mut has_gained = false;
                 for (group, proposals) in proposals.iter().enumerate() {
                     let unit = scheme.groups[group].unit;
-                    if unit == Some(Unit::Softmax) {
+                    if unit == Some(Unit::Softmax) || scheme.groups[group].is_int16 {
                         continue;
                     }
                     for candidate in candidates(best.groups[group], proposals, pass) {
@@ -706,7 +742,10 @@ impl Work<'_, '_> {
                 while position < built.ends[index] {
                     ours.step(position)?;
                     for id in &node.outputs {
-                        let Some((integers, parameters)) = built.integers[id.0] else { continue };
+                        let Some(Integers { id: integers, parameters, .. }) = built.integers[id.0]
+                        else {
+                            continue;
+                        };
                         if !built.graph.nodes[position].outputs.contains(&integers) {
                             continue;
                         }
@@ -753,7 +792,8 @@ impl Work<'_, '_> {
         let Noise { results: sums, outputs } = self.noise(float, built, self.samples)?;
         for (index, node) in graph.nodes.iter().enumerate() {
             let output = node.outputs[0];
-            let (Some((_, parameters)), true) = (built.integers[output.0], scheme.is_int8(index))
+            let (Some(Integers { parameters, dtype, .. }), true) =
+                (built.integers[output.0], scheme.is_int8(index))
             else {
                 continue;
             };
@@ -775,6 +815,7 @@ impl Work<'_, '_> {
                 operator: named.target.clone(),
                 source: named.source.to_string(),
                 sqnr_db: decibels(signal, noise),
+                dtype: dtype.name(),
                 scale: parameters.scale,
                 zero_point: parameters.zero_point,
             });

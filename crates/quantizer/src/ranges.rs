@@ -14,7 +14,7 @@
 //! leaves on the others.
 
 use crate::histogram::Histogram;
-use cortado_contract::quant::{Activation, ZeroPoint, inverse_scale, quantize};
+use cortado_contract::quant::inverse_scale;
 use serde::Serialize;
 
 /// How many numbers of a tensor are kept.
@@ -65,13 +65,6 @@ impl Parameters {
     pub(crate) fn new(scale: f64, zero_point: i32) -> Parameters {
         let scale = f64::from(scale.max(SCALE_MIN) as f32);
         Parameters { scale, zero_point: zero_point.clamp(-128, 127) }
-    }
-
-    /// The number that an element becomes.
-    pub(crate) fn round(self, number: f32) -> f32 {
-        let zero_point = ZeroPoint(self.zero_point);
-        let integer = quantize(number, inverse_scale(self.scale), zero_point, Activation::INT8);
-        (integer - self.zero_point) as f32 * self.scale as f32
     }
 
     /// Sum of squared errors over numbers.
@@ -169,6 +162,15 @@ impl Observer {
             (*least, *greatest) = (least.clamp(min, max), greatest.clamp(min, max));
         }
         (self.min, self.max) = (self.min.clamp(min, max), self.max.clamp(min, max));
+    }
+
+    /// The scale of int16 that holds all that was seen, with zero at 0.
+    pub(crate) fn int16_scale(&self) -> f64 {
+        let greatest = match self.has_range() {
+            true => self.max.max(-self.min),
+            false => 1.0,
+        };
+        f64::from((greatest / 32767.0).max(SCALE_MIN as f32))
     }
 
     /// Whether nothing but zeros was seen.
@@ -420,7 +422,6 @@ mod tests {
                 let parameters = observer(numbers).propose(method);
                 assert!(parameters.scale >= f64::from(SCALE_MIN as f32), "{numbers:?} {method:?}");
                 assert!((-128..=127).contains(&parameters.zero_point));
-                assert_eq!(parameters.round(0.0), 0.0);
             }
         }
     }

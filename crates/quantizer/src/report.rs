@@ -11,7 +11,7 @@ const WORST: usize = 5;
 pub struct Report {
     /// The number of calibration samples.
     pub samples: usize,
-    /// Every int8 result, in the order of execution.
+    /// Every result in int8 or int16, in the order of execution.
     pub layers: Vec<LayerReport>,
     /// The model's outputs.
     pub outputs: Vec<OutputReport>,
@@ -25,7 +25,7 @@ pub struct Report {
     pub warnings: Vec<Warning>,
 }
 
-/// An int8 result.
+/// A result in integers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LayerReport {
     /// The result's name.
@@ -36,6 +36,8 @@ pub struct LayerReport {
     pub source: String,
     /// Power of the float result over power of the difference, in decibels; absent where there is no difference or no signal.
     pub sqnr_db: Option<f64>,
+    /// The type of its integers.
+    pub dtype: &'static str,
     /// The result's scale.
     pub scale: f64,
     /// The result's zero point.
@@ -155,14 +157,14 @@ impl Report {
         };
         writeln!(
             out,
-            "{:width$}  {:>8}  {:>12}  {:>10}  operator",
-            "result", "SQNR dB", "scale", "zero point"
+            "{:width$}  {:>8}  {:>5}  {:>12}  {:>10}  operator",
+            "result", "SQNR dB", "type", "scale", "zero point"
         )?;
-        for LayerReport { name, operator, sqnr_db, scale, zero_point, .. } in &self.layers {
+        for LayerReport { name, operator, sqnr_db, dtype, scale, zero_point, .. } in &self.layers {
             let ratio = ratio(*sqnr_db);
             writeln!(
                 out,
-                "{name:width$}  {ratio:>8}  {scale:>12.6e}  {zero_point:>10}  {operator}"
+                "{name:width$}  {ratio:>8}  {dtype:>5}  {scale:>12.6e}  {zero_point:>10}  {operator}"
             )?;
         }
         let worst = self.worst();

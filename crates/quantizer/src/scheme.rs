@@ -1,10 +1,12 @@
-//! Which operators compute in int8, and which tensors share a scale.
+//! Which operators compute in int8 or int16, and which tensors share a scale.
 //!
 //! * A layer with constant weights, a product, a sum, an average or a softmax reads int8 and gives int8.
 //! * A clamping activation behind an operator that can clamp is part of it: nothing is quantized in between.
 //! * Functions of one element, however many in a row, are one table as long as they depend on one int8 tensor: only what goes in and
 //!   what comes out is quantized.
 //! * What only moves elements, takes maxima or joins tensors keeps the integers: all tensors around it are one group, on one scale.
+//! * Layers that were chosen for it read and give int16. A group of tensors that nobody else reads or makes is int16 altogether. In others
+//!   every tensor has the type that its maker gives it, and whoever reads another type has it converted.
 //! * Everything else stays in float, with a reason.
 
 use cortado_compiler::functions::{Elementwise, base_name};
@@ -84,6 +86,24 @@ const BESIDE_FLOAT: &str = "it is a sum around a normalization, which computes i
 /// The reason for what is masked to stay in float.
 const MASKED: &str = "it is masked with infinities, which have no integer";
 
+/// Operators that keep the integers as they are, but are there for int8 only.
+const SHARED_IN_INT8: &[&str] =
+    &["max_pool1d", "max_pool2d", "upsample_nearest1d", "upsample_nearest2d"];
+
+/// Layers that have kernels for int16.
+const INT16_LAYERS: &[&str] = &[
+    "aten.linear.default",
+    "aten.conv1d.default",
+    "aten.conv1d.padding",
+    "aten.conv2d.default",
+    "aten.conv2d.padding",
+];
+
+/// Whether there is an int16 kernel for a node, if it is a layer with constant weights.
+pub(crate) fn has_int16_kernel(node: &Node) -> bool {
+    INT16_LAYERS.contains(&node.target.as_str())
+}
+
 /// Tensors on one scale.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Group {
@@ -95,6 +115,8 @@ pub(crate) struct Group {
     pub(crate) unit: Option<Unit>,
     /// Beyond these bounds every reader sees the same number.
     pub(crate) seen: Option<(f32, f32)>,
+    /// All of its tensors are int16.
+    pub(crate) is_int16: bool,
 }
 
 /// Results between 0 and 1.
@@ -114,11 +136,17 @@ pub(crate) struct Scheme {
     pub(crate) groups: Vec<Group>,
     /// For each value, the node that computes it.
     pub(crate) producer: Vec<Option<usize>>,
+    /// For each node that computes in integers, whether these are int16.
+    pub(crate) is_int16: Vec<bool>,
 }
 
 impl Scheme {
-    /// Decides about a graph; `keep` gives the reason for a node that must stay in float.
-    pub(crate) fn new(graph: &Graph, keep: impl Fn(&Node) -> Option<String>) -> Scheme {
+    /// Decides about a graph; `keep` gives the reason for a node that must stay in float, `widen` says which layers are to be int16.
+    pub(crate) fn new(
+        graph: &Graph,
+        keep: impl Fn(&Node) -> Option<String>,
+        widen: impl Fn(&Node) -> bool,
+    ) -> Scheme {
         let mut producer = vec![None; graph.values.len()];
         let mut users: Vec<Vec<usize>> = vec![Vec::new(); graph.values.len()];
         for (index, node) in graph.nodes.iter().enumerate() {
@@ -134,7 +162,69 @@ impl Scheme {
         work.keep_sums_beside_float();
         work.fuse_activations();
         let hidden = work.hidden();
-        work.group(&hidden)
+        let mut scheme = work.group(&hidden);
+        scheme.widen(graph, widen);
+        scheme
+    }
+
+    /// Decides about int16, for the layers that were chosen.
+    fn widen(&mut self, graph: &Graph, chosen: impl Fn(&Node) -> bool) {
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let before = node.operands().find_map(|id| self.producer[id.0]);
+            match (&self.roles[index], before) {
+                (Role::Layer, _) => self.is_int16[index] = has_int16_kernel(node) && chosen(node),
+                // A layer and its activation are one, whichever of both was named.
+                (Role::Fused, Some(before)) if self.roles[before] == Role::Layer => {
+                    self.is_int16[before] |= has_int16_kernel(&graph.nodes[before]) && chosen(node);
+                    self.is_int16[index] = self.is_int16[before];
+                }
+                _ => {}
+            }
+        }
+        let has_int16_move = |index: usize| {
+            let name = base_name(&graph.nodes[index]).map_or("", |(name, _)| name);
+            self.roles[index] == Role::Shared && !SHARED_IN_INT8.contains(&name)
+        };
+        let mut touched = vec![(false, true); self.groups.len()];
+        for (index, node) in graph.nodes.iter().enumerate().filter(|(it, _)| self.is_int8(*it)) {
+            for id in node.operands().chain(node.outputs.iter().copied()) {
+                if let Some(group) = self.group_of[id.0] {
+                    let (any, all) = &mut touched[group];
+                    *any |= self.is_int16[index];
+                    *all &= self.is_int16[index] || has_int16_move(index);
+                }
+            }
+        }
+        for (group, (any, all)) in self.groups.iter_mut().zip(touched) {
+            group.is_int16 = any && all;
+        }
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let group = node.outputs.first().and_then(|id| self.group_of[id.0]);
+            self.is_int16[index] |=
+                self.is_int8(index) && group.is_some_and(|group| self.groups[group].is_int16);
+        }
+    }
+
+    /// The type of the integers that a node computes with.
+    pub(crate) fn type_of(&self, node: usize) -> DType {
+        if self.is_int16[node] { DType::I16 } else { DType::I8 }
+    }
+
+    /// The type of a quantized value as it is made; `None` for one that is made in float.
+    pub(crate) fn made_as(&self, id: ValueId) -> Option<DType> {
+        let node = self.producer[id.0].filter(|node| self.is_int8(*node))?;
+        Some(self.type_of(node))
+    }
+
+    /// The types as which integer operators read a value.
+    pub(crate) fn read_as(&self, graph: &Graph, id: ValueId) -> Vec<DType> {
+        let readers = graph.nodes.iter().enumerate().filter(|(index, node)| {
+            self.is_int8(*index) && node.operands().any(|operand| operand == id)
+        });
+        let mut types: Vec<DType> = readers.map(|(index, _)| self.type_of(index)).collect();
+        types.sort_by_key(|dtype| dtype.size_bytes());
+        types.dedup();
+        types
     }
 
     /// Whether an average is among a group's tensors.
@@ -144,7 +234,7 @@ impl Scheme {
         group.roots.iter().any(is_average)
     }
 
-    /// Whether a node computes in int8.
+    /// Whether a node computes in integers: in int8, or in int16 where [`Scheme::is_int16`] says so.
     pub(crate) fn is_int8(&self, node: usize) -> bool {
         !matches!(self.roles[node], Role::Float(_))
     }
@@ -464,7 +554,9 @@ impl Work<'_> {
                 groups[index].roots.push(ValueId(id));
             }
         }
-        let mut scheme = Scheme { roles: self.roles, group_of, groups, producer: self.producer };
+        let is_int16 = vec![false; graph.nodes.len()];
+        let mut scheme =
+            Scheme { roles: self.roles, group_of, groups, producer: self.producer, is_int16 };
         scheme.note_numbers(graph);
         scheme.note_units(graph);
         scheme.note_seen(graph, &self.users);

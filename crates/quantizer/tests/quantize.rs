@@ -123,6 +123,73 @@ fn options_do_what_they_say() {
     assert!(report.float_nodes.is_empty(), "{:?}", report.float_nodes);
 }
 
+/// The types of a program's results.
+fn types(report: &cortado_quantizer::report::Report) -> Vec<&'static str> {
+    report.layers.iter().map(|layer| layer.dtype).collect()
+}
+
+fn int16(names: &[&str]) -> Options {
+    Options { int16: names.iter().map(|name| (*name).to_owned()).collect(), ..Options::default() }
+}
+
+#[test]
+fn int16_layers_leave_less_noise_and_compile() {
+    // Dense, grouped, depthwise and linear layers, sums between them, two readers and two makers of one tensor.
+    for (name, share) in [
+        ("digits_mlp", 0.2),
+        ("digits_cnn", 0.8),
+        ("op_conv2d_grouped", 0.1),
+        ("op_depthwise_m2", 0.1),
+        ("multiple_outputs", 0.9),
+        ("op_encoder_layer", 0.5),
+        ("resnet8", 0.9),
+        ("two_inputs", 0.1),
+    ] {
+        let narrow = quantized(name, &Options::default());
+        let wide = quantized(name, &int16(&["all"]));
+        assert!(types(&wide.report).contains(&"int16"), "{name}: {:?}", wide.report);
+        assert_eq!(wide.report.float_nodes.len(), narrow.report.float_nodes.len(), "{name}");
+        // What is written is what was made.
+        let again = ExportedProgram::read(&write(&wide.program).unwrap()).unwrap();
+        let [narrow, wide] = [&narrow.program, &again].map(|it| compared(name, it, None));
+        for (narrow, wide) in narrow.mean_squared_errors.iter().zip(&wide.mean_squared_errors) {
+            assert!(*wide < share * narrow, "{name}: int16 {wide:e}, int8 {narrow:e}");
+        }
+        for cpu in [Cpu::M55, Cpu::M4, Cpu::M0] {
+            let report = Report::new(&compiled(&again, cpu));
+            assert_eq!(report.float_islands.is_empty(), name != "op_encoder_layer", "{name}");
+        }
+    }
+}
+
+#[test]
+fn chosen_layers_alone_are_int16() {
+    let Quantized { program, report } = quantized("digits_mlp", &int16(&["linear_1"]));
+    assert_eq!(types(&report), ["int8", "int16", "int8"]);
+    compiled(&program, Cpu::M4);
+    let Quantized { program, report } = quantized("digits_mlp", &int16(&["linear", "linear_2"]));
+    assert_eq!(types(&report), ["int16", "int8", "int16"]);
+    compiled(&program, Cpu::M4);
+    // A pooling in between has an int8 kernel only.
+    for (name, expected) in [("3", "relu_1"), ("relu_1", "relu_1"), ("11", "linear")] {
+        let Quantized { report, .. } = quantized("digits_cnn", &int16(&[name]));
+        let wide: Vec<_> = report.layers.iter().filter(|layer| layer.dtype == "int16").collect();
+        let [layer] = wide[..] else { panic!("{name}: {wide:?}") };
+        assert_eq!((layer.name.as_str(), layer.zero_point), (expected, 0));
+    }
+}
+
+#[test]
+fn int16_is_refused_where_there_is_no_layer() {
+    let refused = |name: &str, layer: &str| {
+        refusal(name, &samples(name, "calibration.npz"), &int16(&[layer])).to_string()
+    };
+    assert!(refused("digits_mlp", "nothing").contains("no node and no module `nothing`"));
+    assert!(refused("digits_cnn", "max_pool2d").contains("`max_pool2d` names no layer"));
+    assert!(refused("op_conv_transpose", "all").contains("other than transposed ones"));
+    assert!(refused("op_add", "all").contains("names no layer"));
+}
+
 fn refusal(name: &str, samples: &[Vec<Tensor>], options: &Options) -> QuantizeError {
     quantize(&float(name), samples, options, &mut |_| {}).unwrap_err()
 }

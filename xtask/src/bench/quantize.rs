@@ -2,7 +2,7 @@
 //! and how far each is from the float model.
 //!
 //! Both int8 programs are executed twice: in binary32, quantize and dequantize nodes included, as PyTorch does; and compiled for the
-//! Cortex-M55, in integers, as a device does.
+//! Cortex-M55, in integers, as a device does. So is a third one, all of whose layers are int16.
 
 use super::table;
 use crate::steps::root;
@@ -15,16 +15,17 @@ use cortado_host::local::{self, AlignedBytes};
 use cortado_host::samples::Samples;
 use cortado_npz::{Archive, Array};
 use cortado_quantizer::execute::Executor;
-use cortado_quantizer::quantize::{compare, simplified};
+use cortado_quantizer::quantize::{ALL_LAYERS, compare, simplified};
 use cortado_quantizer::tensor::{Tensor, numbers};
-use cortado_quantizer::{Options as Scheme, quantize};
+use cortado_quantizer::{Options as Scheme, QuantizeError, quantize};
 use cortado_runtime::LayoutPolicy;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 const FILE: &str = "bench/quantize.csv";
 const HEADER: &str = "model,calibration_samples,samples,mean_squared_error,upstream_mean_squared_error,ratio,int8_mean_squared_error,\
-upstream_int8_mean_squared_error,int8_ratio,float_operators,upstream_float_operators,accuracy,upstream_accuracy";
+upstream_int8_mean_squared_error,int8_ratio,float_operators,upstream_float_operators,accuracy,upstream_accuracy,\
+int16_mean_squared_error";
 
 /// What to quantize.
 #[derive(Debug, Args)]
@@ -45,7 +46,7 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
     models.retain(|model| model.join("float.pt2").exists());
     models.sort();
     println!(
-        "{:24} {:>10} {:>10} {:>6} {:>10} {:>10} {:>6} {:>7} {:>15} {:>8}",
+        "{:24} {:>10} {:>10} {:>6} {:>10} {:>10} {:>6} {:>10} {:>7} {:>15} {:>8}",
         "model",
         "error",
         "upstream",
@@ -53,6 +54,7 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
         "int8",
         "upstream",
         "ratio",
+        "int16",
         "float",
         "accuracy",
         "seconds"
@@ -105,6 +107,12 @@ fn measure(folder: &Path, name: &str, calibration: &Path) -> Result<String, Stri
     let ours = quantize(&float, &calibration, &Scheme::default(), &mut |_| {});
     let ours = ours.map_err(|e| text(&e))?.program;
     let seconds = start.elapsed().as_secs_f64();
+    let scheme = Scheme { int16: vec![ALL_LAYERS.to_owned()], ..Scheme::default() };
+    let int16 = match quantize(&float, &calibration, &scheme, &mut |_| {}) {
+        Ok(int16) => errors(&float, &int16.program, &archive, None)?.executed,
+        Err(QuantizeError::NoInt16 { .. }) => None,
+        Err(error) => return Err(text(&error)),
+    };
     let ours = errors(&float, &ours, &archive, labels.as_deref())?;
     let theirs = errors(&float, &theirs, &archive, labels.as_deref())?;
     let ratio = |ours: f64, theirs: f64| match theirs > 0.0 {
@@ -122,15 +130,16 @@ fn measure(folder: &Path, name: &str, calibration: &Path) -> Result<String, Stri
         _ => String::new(),
     };
     println!(
-        "{name:24} {:>10.3e} {:>10.3e} {simulated:>6} {:>10} {:>10} {executed:>6} {:>7} {accuracy:>15} {seconds:>8.2}",
+        "{name:24} {:>10.3e} {:>10.3e} {simulated:>6} {:>10} {:>10} {executed:>6} {:>10} {:>7} {accuracy:>15} {seconds:>8.2}",
         ours.simulated,
         theirs.simulated,
         number(ours.executed),
         number(theirs.executed),
+        number(int16),
         format!("{}/{}", count(ours.float_operators), count(theirs.float_operators)),
     );
     Ok(format!(
-        "{name},{},{},{},{},{simulated},{},{},{executed},{},{},{},{}",
+        "{name},{},{},{},{},{simulated},{},{},{executed},{},{},{},{},{}",
         calibration.len(),
         samples(&archive).len(),
         number(Some(ours.simulated)),
@@ -141,6 +150,7 @@ fn measure(folder: &Path, name: &str, calibration: &Path) -> Result<String, Stri
         count(theirs.float_operators),
         share(ours.accuracy),
         share(theirs.accuracy),
+        number(int16),
     ))
 }
 

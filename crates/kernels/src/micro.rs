@@ -45,6 +45,30 @@ pub trait Micro: Copy + 'static {
         rows.map(|row| Self::dot(lhs, lhs_offset, row))
     }
 
+    /// The dot products of 16-bit elements with two rows of bytes, over the shortest of all three: exact.
+    fn dot_pair_s16(lhs: &[i16], rows: [&[i8]; 2]) -> [i64; 2] {
+        in_blocks_s16(lhs, rows, |lhs, [first, second]| {
+            let mut sums = [0i32; 2];
+            let (quads, tail) = lhs.as_chunks::<4>();
+            let ((first, first_tail), (second, second_tail)) =
+                (first.as_chunks::<4>(), second.as_chunks::<4>());
+            let mut add = |lhs: i16, first: i8, second: i8| {
+                for (sum, weight) in sums.iter_mut().zip([first, second]) {
+                    *sum = sum.wrapping_add(i32::from(lhs) * i32::from(weight));
+                }
+            };
+            for (lhs, (first, second)) in quads.iter().zip(first.iter().zip(second)) {
+                for (lhs, (first, second)) in lhs.iter().zip(first.iter().zip(second)) {
+                    add(*lhs, *first, *second);
+                }
+            }
+            for (lhs, (first, second)) in tail.iter().zip(first_tail.iter().zip(second_tail)) {
+                add(*lhs, *first, *second);
+            }
+            sums
+        })
+    }
+
     /// Adds to `accumulators[j]` the sum of `(lhs[j] + lhs_offset) · rhs[j]` over all positions of two windows that are walked
     /// through alike; `j` counts neighbouring elements. If `REPEAT`, `lhs[0]` stands for every `lhs[j]`.
     ///
@@ -441,6 +465,42 @@ impl<T: Copy> Run<'_, T> {
                 }
             }
         }
+    }
+}
+
+/// The number of products of 16 and 8 bits whose sum fits 32 bits whatever their values: `2^31 / (2^15 · 2^7)`, less one.
+pub(crate) const PRODUCTS_S16: usize = 511;
+
+/// Adds up dot products of 16-bit elements with two rows, over the shortest of all three, from those of blocks whose sums fit 32 bits.
+#[inline(always)]
+pub(crate) fn in_blocks_s16(
+    mut lhs: &[i16],
+    [mut first, mut second]: [&[i8]; 2],
+    block: impl Fn(&[i16], [&[i8]; 2]) -> [i32; 2],
+) -> [i64; 2] {
+    let mut sums = [0i64; 2];
+    // Whole quads, which loops take.
+    const BLOCK: usize = PRODUCTS_S16 / 4 * 4;
+    loop {
+        let count = BLOCK.min(lhs.len()).min(first.len()).min(second.len());
+        let (
+            Some((lhs_block, lhs_rest)),
+            Some((first_block, first_rest)),
+            Some((second_block, second_rest)),
+        ) = (
+            lhs.split_at_checked(count),
+            first.split_at_checked(count),
+            second.split_at_checked(count),
+        )
+        else {
+            return sums;
+        };
+        if count == 0 {
+            return sums;
+        }
+        let [a, b] = block(lhs_block, [first_block, second_block]);
+        sums = [sums[0] + i64::from(a), sums[1] + i64::from(b)];
+        (lhs, first, second) = (lhs_rest, first_rest, second_rest);
     }
 }
 

@@ -37,10 +37,10 @@ fn replay_of<M: Micro>(operation: &str) -> Option<Replay> {
     Some(match operation {
         "fully_connected_s8" | "fully_connected_per_channel_s8" => linear::s8::<M>,
         "fully_connected_s4" => linear::s4::<M>,
-        "fully_connected_s16" => linear::s16,
+        "fully_connected_s16" => linear::s16::<M>,
         "convolve_wrapper_s8" => convolution::conv::<M>,
         "convolve_wrapper_s4" => convolution::conv_packed::<M>,
-        "convolve_wrapper_s16" => convolution::conv_wide,
+        "convolve_wrapper_s16" => convolution::conv_wide::<M>,
         "depthwise_conv_wrapper_s8" => convolution::depthwise::<M>,
         "depthwise_conv_wrapper_s4" => convolution::depthwise_packed,
         "depthwise_conv_wrapper_s16" => convolution::depthwise_wide,

@@ -7,7 +7,8 @@ use super::Rules;
 use super::quantized_linear::Rescale;
 use crate::DType;
 use crate::quant::{
-    Activation, InputOffset, OutputOffset, reduce_multiplier, requantize, requantize_s64,
+    Activation, InputOffset, OutputOffset, Requantize, reduce_multiplier, requantize,
+    requantize_s64,
 };
 use crate::target::Isa;
 use crate::value::{Domain, IntList, Rule, TensorMeta, Violation, require};
@@ -454,7 +455,12 @@ impl ConvParamsS16<'_> {
     /// The result of an output channel's sum of products; a channel without bias counts as one with zero.
     #[inline(always)]
     pub fn finish(&self, sum: i64, channel: usize) -> i16 {
-        let factor = self.rescale.factor(channel);
+        self.rescaled(sum, channel, self.rescale.factor(channel))
+    }
+
+    /// [`Self::finish`] with the channel's factor.
+    #[inline(always)]
+    pub fn rescaled(&self, sum: i64, channel: usize, factor: Requantize) -> i16 {
         let value = match self.bias {
             BiasS16::Wide(bias) => {
                 let bias = bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0);

@@ -10,7 +10,7 @@
 use super::channels;
 #[cfg(cortado_isa = "dsp")]
 use super::rows;
-use crate::micro::{Integer, Micro, Window, cut_rows};
+use crate::micro::{Integer, Micro, Window, cut_rows, in_blocks_s16};
 use crate::tile::{Depthwise, Framed, Quads, Row};
 use cortado_contract::Isa;
 use cortado_contract::quant::{Activation, ZeroPoint};
@@ -179,6 +179,30 @@ impl Micro for Dsp {
     fn dot_pair(lhs: &[i8], lhs_offset: i32, rows: [&[i8]; 2]) -> [i32; 2] {
         // SAFETY: the loop reads and writes what is described there.
         unsafe { super::pair::dot(lhs, lhs_offset, rows, pair::multiply) }
+    }
+
+    /// Elements 0 and 2, and 1 and 3, are paired as `SXTB16` pairs bytes.
+    fn dot_pair_s16(lhs: &[i16], rows: [&[i8]; 2]) -> [i64; 2] {
+        in_blocks_s16(lhs, rows, |lhs, rows| {
+            let mut sums = [0i32; 2];
+            let (quads, tail) = lhs.as_chunks::<4>();
+            let ((first, first_tail), (second, second_tail)) =
+                (rows[0].as_chunks::<4>(), rows[1].as_chunks::<4>());
+            for (lhs, (first, second)) in quads.iter().zip(first.iter().zip(second)) {
+                let [a, b, c, d] = lhs.map(|element| u32::from(element as u16));
+                let (even, odd) = (a | c << 16, b | d << 16);
+                for (sum, weights) in sums.iter_mut().zip([word(first), word(second)]) {
+                    *sum = smlad(even, sxtb16(weights), *sum);
+                    *sum = smlad(odd, sxtb16_ror8(weights), *sum);
+                }
+            }
+            for (lhs, (first, second)) in tail.iter().zip(first_tail.iter().zip(second_tail)) {
+                for (sum, weight) in sums.iter_mut().zip([first, second]) {
+                    *sum = sum.wrapping_add(i32::from(*lhs) * i32::from(*weight));
+                }
+            }
+            sums
+        })
     }
 
     #[inline(always)]

@@ -41,6 +41,36 @@ impl Micro for Mve {
         }
     }
 
+    #[cfg(cortado_isa = "mve")]
+    fn dot_pair_s16(lhs: &[i16], rows: [&[i8]; 2]) -> [i64; 2] {
+        let length = lhs.len().min(rows[0].len()).min(rows[1].len());
+        let ([mut low0, mut low1], [mut high0, mut high1]) = ([0u32; 2], [0i32; 2]);
+        // SAFETY: the tail-predicated loop reads exactly `length` elements of all three.
+        unsafe {
+            core::arch::asm!(
+                "wlstp.16 lr, {count}, 2f",
+                "1:",
+                "vldrh.u16 q0, [{lhs}], #16",
+                "vldrb.s16 q1, [r0], #8",
+                "vmlaldava.s16 r2, r3, q0, q1",
+                "vldrb.s16 q2, [r1], #8",
+                "vmlaldava.s16 r4, r5, q0, q2",
+                "letp lr, 1b",
+                "2:",
+                count = in(reg) length,
+                lhs = inout(reg) lhs.as_ptr() => _,
+                // Loads that widen take their address from a low register.
+                inout("r0") rows[0].as_ptr() => _,
+                inout("r1") rows[1].as_ptr() => _,
+                inout("r2") low0, inout("r3") high0, inout("r4") low1, inout("r5") high1,
+                out("lr") _, out("q0") _, out("q1") _, out("q2") _,
+                options(pure, readonly, nostack),
+            );
+        }
+        let join = |low: u32, high: i32| i64::from(high) << 32 | i64::from(low);
+        [join(low0, high0), join(low1, high1)]
+    }
+
     #[inline(always)]
     fn dot(lhs: &[i8], lhs_offset: i32, rhs: &[i8]) -> i32 {
         let length = lhs.len().min(rhs.len());

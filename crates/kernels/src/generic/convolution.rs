@@ -1,20 +1,19 @@
 //! What the convolutions' glue has in common: prepared state, and axes.
 
+use super::conv_s16::Int16Params;
 use super::taps::Axis;
 use super::{halves, require_disjoint, unpack_halves};
 use crate::memory::{Location, Memory};
 use crate::micro::is_short;
 use crate::operand::{Lists, Loaded, LoadedTensor};
 use core::num::NonZeroUsize;
-use cortado_contract::ops::quantized_conv2d::{
-    BiasS16, ConvArguments, ConvParams, ConvParamsS16, ConvShape, Plane,
-};
+use cortado_contract::ops::quantized_conv2d::{ConvArguments, ConvParams, ConvShape, Plane};
 use cortado_contract::ops::quantized_linear::Rescale;
 use cortado_contract::quant::{Activation, InputOffset, OutputOffset, Requantize, SHIFT_MAX_S64};
 use cortado_contract::value::{Rule, TensorMeta, Violation, require};
 
 /// A convolution's kernel over 16-bit activations.
-type KernelInt16 = fn(&ConvShape, &ConvParamsS16<'_>, &[i16], &[i8], &mut [i16]) -> Option<()>;
+type KernelInt16 = fn(&ConvShape, &Int16Params<'_>, &[i16], &[i8], &mut [i16]) -> Option<()>;
 
 /// The words of a prepared convolution.
 pub(super) const STATE_WORDS: usize = 16;
@@ -161,12 +160,10 @@ pub(super) fn execute_int16(
         Some(location) => Some(reader.read::<i64>(location, shape.out_channels)?),
         None => None,
     };
-    let params = ConvParamsS16 {
-        bias: BiasS16::Wide(bias),
-        rescale: Rescale::PerChannel {
-            multipliers: factors(multipliers)?,
-            shifts: factors(shifts)?,
-        },
+    let params = Int16Params {
+        bias,
+        multipliers: factors(multipliers)?,
+        shifts: factors(shifts)?,
         activation: Activation { min, max },
     };
     kernel(&shape, &params, input, weights, out)

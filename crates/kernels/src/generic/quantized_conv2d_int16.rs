@@ -20,5 +20,5 @@ pub(super) fn prepare<L: Lists>(
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    convolution::execute_int16(state, memory, conv_s16)
+    convolution::execute_int16(state, memory, conv_s16::<M>)
 }

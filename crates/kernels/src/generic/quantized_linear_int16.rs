@@ -1,5 +1,6 @@
 //! Fully connected layers over `int16`: the glue of [`super::linear_s16`].
 
+use super::conv_s16::Int16Params;
 use super::convolution::check_factors_int16;
 use super::linear_s16::linear_s16;
 use super::{halves, require_disjoint, store, unpack_halves};
@@ -7,7 +8,7 @@ use crate::memory::{Location, Memory};
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
 use cortado_contract::ops::QuantizedLinearInt16;
-use cortado_contract::ops::quantized_linear::{LinearParamsS16, LinearShape, Rescale};
+use cortado_contract::ops::quantized_linear::LinearShape;
 use cortado_contract::ops::quantized_linear_int16::argument;
 use cortado_contract::quant::Activation;
 use cortado_contract::value::{TensorMeta, Violation};
@@ -66,13 +67,11 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
         None => None,
     };
     let (min, max) = unpack_halves(limits);
-    let params = LinearParamsS16 {
+    let params = Int16Params {
         bias,
-        rescale: Rescale::PerChannel {
-            multipliers: factors(multipliers)?,
-            shifts: factors(shifts)?,
-        },
+        multipliers: factors(multipliers)?,
+        shifts: factors(shifts)?,
         activation: Activation { min, max },
     };
-    linear_s16(shape, &params, input, weights, out)
+    linear_s16::<M>(shape, &params, input, weights, out)
 }

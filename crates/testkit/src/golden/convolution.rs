@@ -15,7 +15,7 @@ use cortado_contract::ops::{quantized_depthwise_conv2d, quantized_transpose_conv
 use cortado_contract::quant::{Activation, InputOffset, OutputOffset};
 use cortado_kernels::Micro;
 use cortado_kernels::generic::conv_s4::conv_s4;
-use cortado_kernels::generic::conv_s16::conv_s16;
+use cortado_kernels::generic::conv_s16::{Int16Params, conv_s16};
 use cortado_kernels::generic::depthwise_s4::depthwise_conv_s4;
 use cortado_kernels::generic::depthwise_s16::depthwise_conv_s16;
 use cortado_kernels::generic::quantized_conv2d::conv_s8;
@@ -37,8 +37,15 @@ pub(super) fn conv_packed<M: Micro>(case: &Case<'_>, workspace: &mut Workspace<'
     s8(case, workspace, "conv_params", &grouped(case)?, conv_s4::<M>)
 }
 
-pub(super) fn conv_wide(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Outcome {
-    s16(case, workspace, "conv_params", &grouped(case)?, conv_s16)
+pub(super) fn conv_wide<M: Micro>(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Outcome {
+    s16(
+        case,
+        workspace,
+        "conv_params",
+        &grouped(case)?,
+        conv_s16::<M>,
+        quantized_conv2d::reference_s16,
+    )
 }
 
 pub(super) fn depthwise<M: Micro>(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Outcome {
@@ -57,7 +64,14 @@ pub(super) fn depthwise_packed(case: &Case<'_>, workspace: &mut Workspace<'_>) -
 
 pub(super) fn depthwise_wide(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Outcome {
     let shape = shape(case, "dw_conv_params", 1)?;
-    s16(case, workspace, "dw_conv_params", &shape, depthwise_conv_s16)
+    s16(
+        case,
+        workspace,
+        "dw_conv_params",
+        &shape,
+        depthwise_conv_s16,
+        quantized_depthwise_conv2d::reference_s16,
+    )
 }
 
 pub(super) fn transposed<M: Micro>(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Outcome {
@@ -93,15 +107,23 @@ fn s16(
     workspace: &mut Workspace<'_>,
     group: &str,
     shape: &ConvShape,
-    kernel: impl Fn(&ConvShape, &ConvParamsS16<'_>, &[i16], &[i8], &mut [i16]) -> Option<()>,
+    kernel: impl Fn(&ConvShape, &Int16Params<'_>, &[i16], &[i8], &mut [i16]) -> Option<()>,
+    reference: fn(&ConvShape, &ConvParamsS16<'_>, &[i16], &[i8], &mut [i16]),
 ) -> Outcome {
-    let bias = match case.number("bias_is_int32") {
-        Some(1) => BiasS16::Narrow(case.tensor("inputs.bias")),
-        _ => BiasS16::Wide(case.tensor("inputs.bias")),
-    };
-    let params =
-        ConvParamsS16 { bias, rescale: rescale(case)?, activation: activation(case, group)? };
+    let (rescale, activation) = (rescale(case)?, activation(case, group)?);
     let (input, filter) = (case.tensor("inputs.input")?, case.tensor("inputs.filter")?);
+    // No operator has a bias of 32 bits, so there is no kernel for it: the contract alone says what CMSIS-NN does then.
+    if case.number("bias_is_int32") == Some(1) {
+        let bias = BiasS16::Narrow(case.tensor("inputs.bias"));
+        let params = ConvParamsS16 { bias, rescale, activation };
+        return check(case, workspace, |out| {
+            reference(shape, &params, input, filter, out);
+            Some(())
+        });
+    }
+    let Rescale::PerChannel { multipliers, shifts } = rescale else { return None };
+    let bias = case.tensor("inputs.bias");
+    let params = Int16Params { bias, multipliers, shifts, activation };
     check(case, workspace, |out| kernel(shape, &params, input, filter, out))
 }
 

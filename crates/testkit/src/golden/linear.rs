@@ -4,10 +4,11 @@ use super::Case;
 use crate::suite::{What, compare};
 use crate::workspace::Workspace;
 use cortado_contract::ops::quantized_linear::{
-    LinearConstants, LinearParams, LinearParamsS16, LinearShape, Rescale, kernel_sums,
+    LinearConstants, LinearParams, LinearShape, Rescale, kernel_sums,
 };
 use cortado_contract::quant::{Activation, FilterOffset, InputOffset, OutputOffset, Requantize};
 use cortado_kernels::Micro;
+use cortado_kernels::generic::conv_s16::Int16Params;
 use cortado_kernels::generic::linear_s4::linear_s4;
 use cortado_kernels::generic::linear_s16::linear_s16;
 use cortado_kernels::generic::quantized_linear::linear_s8;
@@ -82,18 +83,24 @@ fn replay(
     Some(Ok(()))
 }
 
-pub(super) fn s16(case: &Case<'_>, workspace: &mut Workspace<'_>) -> Option<Result<(), What>> {
+pub(super) fn s16<M: Micro>(
+    case: &Case<'_>,
+    workspace: &mut Workspace<'_>,
+) -> Option<Result<(), What>> {
     let (input, filter) =
         (case.tensor::<i16>("inputs.input")?, case.tensor::<i8>("inputs.filter")?);
     let expected = case.tensor::<i16>("expected.output")?;
-    let params = LinearParamsS16 {
-        bias: case.tensor("inputs.bias"),
-        rescale: Rescale::PerTensor(factor(case)?),
-        activation: activation(case)?,
-    };
+    let (shape, factor) = (shape(case)?, factor(case)?);
     let mut memory = workspace.start();
+    // CMSIS-NN has one factor for all output features.
+    let (multipliers, shifts) =
+        (memory.take::<i32>(shape.out_features), memory.take::<i32>(shape.out_features));
+    multipliers.fill(factor.multiplier);
+    shifts.fill(factor.shift);
+    let (bias, activation) = (case.tensor("inputs.bias"), activation(case)?);
+    let params = Int16Params { bias, multipliers, shifts, activation };
     let out = memory.guarded::<i16>(expected.len(), 0x5a);
-    if linear_s16(shape(case)?, &params, input, filter, out.values).is_none() {
+    if linear_s16::<M>(shape, &params, input, filter, out.values).is_none() {
         return Some(Err(What::Refused));
     }
     if !out.is_intact() {

@@ -8,6 +8,7 @@ use cortado_contract::ops::quantized_conv2d::{
 };
 use cortado_contract::ops::quantized_linear::Rescale;
 use cortado_contract::quant::{Activation, InputOffset, OutputOffset};
+use cortado_kernels::generic::conv_s16::Int16Params;
 
 /// A kernel.
 pub(super) type Kernel = fn(&ConvShape, &ConvParams<'_>, &[i8], &[i8], &mut [i8]) -> Option<()>;
@@ -16,7 +17,7 @@ pub(super) type Reference = fn(&ConvShape, &ConvParams<'_>, &[i8], &[i8], &mut [
 
 /// A kernel over 16-bit activations.
 pub(super) type KernelInt16 =
-    fn(&ConvShape, &ConvParamsS16<'_>, &[i16], &[i8], &mut [i16]) -> Option<()>;
+    fn(&ConvShape, &Int16Params<'_>, &[i16], &[i8], &mut [i16]) -> Option<()>;
 /// What a kernel over 16-bit activations is held against.
 pub(super) type ReferenceInt16 = fn(&ConvShape, &ConvParamsS16<'_>, &[i16], &[i8], &mut [i16]);
 
@@ -62,23 +63,15 @@ pub(super) struct Edge(
     pub(super) usize,
 );
 
-/// Runs a kernel on these geometries, each of them with several parameters.
-pub(super) fn sweep_edges(
-    workspace: &mut Workspace<'_>,
-    suite: &mut Suite,
-    operator: &'static str,
-    kind: Kind,
-    edges: impl Iterator<Item = Edge>,
-    (kernel, reference): (Kernel, Reference),
-) {
-    let mut seed = 1;
-    for Edge((height, width), in_channels, (rows, columns), out_channels, stride, padding) in edges
-    {
+impl Edge {
+    fn shape(self, kind: Kind) -> ConvShape {
+        let Edge((height, width), in_channels, (rows, columns), out_channels, stride, padding) =
+            self;
         let outputs = |input: usize, taps: usize| match kind {
             Kind::Transposed => (input - 1) * stride + taps - 2 * padding,
             _ => (input + 2 * padding - taps) / stride + 1,
         };
-        let shape = ConvShape {
+        ConvShape {
             batches: 1,
             input: Plane { height, width },
             in_channels,
@@ -89,7 +82,21 @@ pub(super) fn sweep_edges(
             stride: Plane::square(stride),
             padding: Plane::square(padding),
             dilation: Plane::square(1),
-        };
+        }
+    }
+}
+
+/// Runs a kernel on these geometries, each of them with several parameters.
+pub(super) fn sweep_edges(
+    workspace: &mut Workspace<'_>,
+    suite: &mut Suite,
+    operator: &'static str,
+    kind: Kind,
+    edges: impl Iterator<Item = Edge>,
+    (kernel, reference): (Kernel, Reference),
+) {
+    let mut seed = 1;
+    for shape in edges.map(|edge| edge.shape(kind)) {
         for _ in 0..2 {
             let mut random = Random::new(seed);
             let what = case(workspace, &mut random, seed, &shape, kernel, reference);
@@ -97,7 +104,12 @@ pub(super) fn sweep_edges(
                 operator,
                 case: "edge",
                 seed,
-                shape: [in_channels, out_channels, shape.kernel.area(), shape.output.area()],
+                shape: [
+                    shape.in_channels,
+                    shape.out_channels,
+                    shape.kernel.area(),
+                    shape.output.area(),
+                ],
                 what,
             }));
             seed += 1;
@@ -125,12 +137,29 @@ pub(super) fn sweep_int16(
     suite: &mut Suite,
     operator: &'static str,
     kind: Kind,
-    kernel: KernelInt16,
-    reference: ReferenceInt16,
+    edges: &[Edge],
+    (kernel, reference): (KernelInt16, ReferenceInt16),
 ) {
     for_each_case(suite, (operator, ""), kind, 1, |random, seed, shape| {
         int16_case(workspace, random, seed, shape, kernel, reference)
     });
+    for (seed, edge) in (1..).zip(edges) {
+        let shape = edge.shape(kind);
+        let mut random = Random::new(seed);
+        let what = int16_case(workspace, &mut random, seed, &shape, kernel, reference);
+        suite.record(what.map(|what| Failure {
+            operator,
+            case: "edge",
+            seed,
+            shape: [
+                shape.in_channels,
+                shape.out_channels,
+                shape.kernel.area(),
+                shape.output.area(),
+            ],
+            what,
+        }));
+    }
 }
 
 /// Records a case for every pair of channels, `rounds` times.
@@ -306,20 +335,16 @@ fn int16_case(
     random.fill_i8(weights);
     let wide = memory.take::<i64>(shape.out_channels);
     wide.iter_mut().for_each(|bias| *bias = i64::from(random.between(i32::MIN, i32::MAX)) << 4);
-    let ConvParams { bias, rescale, .. } = params(&mut memory, random, seed, shape.out_channels);
-    let params = ConvParamsS16 {
-        bias: match seed % 3 {
-            0 => BiasS16::Narrow(bias),
-            1 => BiasS16::Wide(None),
-            _ => BiasS16::Wide(Some(wide)),
-        },
-        rescale,
-        activation: Activation { min: -32768, max: random.between(0, 32767) },
-    };
+    let ConvParams { rescale, .. } = params(&mut memory, random, seed, shape.out_channels);
+    let Rescale::PerChannel { multipliers, shifts } = rescale else { return Some(What::Refused) };
+    let bias = if seed.is_multiple_of(3) { None } else { Some(&*wide) };
+    let activation = Activation { min: -32768, max: random.between(0, 32767) };
+    let params = ConvParamsS16 { bias: BiasS16::Wide(bias), rescale, activation };
     let outputs = shape.batches * shape.output.area() * shape.out_channels;
     let expected = memory.take::<i16>(outputs);
     reference(shape, &params, input, weights, expected);
     let out = memory.guarded::<i16>(outputs, seed as u8);
+    let params = Int16Params { bias, multipliers, shifts, activation };
     if kernel(shape, &params, input, weights, out.values).is_none() {
         return Some(What::Refused);
     }

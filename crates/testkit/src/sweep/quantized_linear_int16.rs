@@ -8,6 +8,7 @@ use cortado_contract::ops::quantized_linear::{
 };
 use cortado_contract::quant::{Activation, SHIFT_MAX_S64};
 use cortado_kernels::Micro;
+use cortado_kernels::generic::conv_s16::Int16Params;
 use cortado_kernels::generic::linear_s16::linear_s16;
 
 const IN_FEATURES: &[usize] = &[0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33];
@@ -29,7 +30,7 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
         let shape = LinearShape { rows, in_features, out_features };
         for (form, is_extreme) in [false, true].into_iter().enumerate() {
             let seed = (1 + 2 * index + form) as u32;
-            suite.record(case(workspace, shape, seed, is_extreme).map(|what| Failure {
+            suite.record(case::<M>(workspace, shape, seed, is_extreme).map(|what| Failure {
                 operator: "cortado::quantized_linear_int16",
                 case: if is_extreme { "extreme" } else { "" },
                 seed,
@@ -41,7 +42,7 @@ pub fn run<M: Micro>(workspace: &mut Workspace<'_>, suite: &mut Suite) {
 }
 
 /// A layer of numbers drawn at random, or of the least ones only, whose sums are as large as can be.
-fn case(
+fn case<M: Micro>(
     workspace: &mut Workspace<'_>,
     shape: LinearShape,
     seed: u32,
@@ -76,7 +77,9 @@ fn case(
     let expected = memory.take::<i16>(rows * out_features);
     reference_s16(shape, &params, input, weights, expected);
     let out = memory.guarded::<i16>(rows * out_features, seed as u8);
-    if linear_s16(shape, &params, input, weights, out.values).is_none() {
+    let LinearParamsS16 { bias, activation, .. } = params;
+    let params = Int16Params { bias, multipliers, shifts, activation };
+    if linear_s16::<M>(shape, &params, input, weights, out.values).is_none() {
         return Some(What::Refused);
     }
     if !out.is_intact() {

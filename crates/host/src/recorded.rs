@@ -7,6 +7,7 @@ use std::path::Path;
 /// Models that upstream computes in float, not at all, or less exactly, so that torch's own float computation of the quantized
 /// program is what is left to compare with. It may round an element that lies between two steps to the other one.
 const NEAR_TORCH: &[&str] = &[
+    "int16_cnn",
     "op_conv2d_contiguous",
     "op_conv_hardswish",
     "op_hardswish",

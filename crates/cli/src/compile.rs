@@ -208,7 +208,7 @@ fn summarize(output: &str, compiled: &Compiled, report: &Report) {
         None => eprintln!("  stack          not measured for these operators"),
     }
     eprintln!(
-        "  int8 share     {:.1} % of {} multiply-accumulates",
+        "  in integers    {:.1} % of {} multiply-accumulates",
         100.0 * report.int8_share,
         report.macs
     );

@@ -79,7 +79,7 @@ fn what_stays_in_float_is_named() {
     let summary = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{summary}");
     for words in
-        ["int8 share     0.0 %", "float island 1", "aten::linear (node `linear`)", "model.py:12"]
+        ["in integers    0.0 %", "float island 1", "aten::linear (node `linear`)", "model.py:12"]
     {
         assert!(summary.contains(words), "{words}: {summary}");
     }

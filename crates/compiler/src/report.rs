@@ -33,7 +33,7 @@ pub struct Report {
     pub stack: Option<StackBound>,
     /// Multiply-accumulates of one execution.
     pub macs: u64,
-    /// The share of them that is computed in int8, from 0 to 1; 1 where there are none.
+    /// The share of them that is computed in integers (int8, or int16 where that was asked for), from 0 to 1; 1 where there are none.
     pub int8_share: f64,
     /// The number of operators that compute in float.
     pub float_operators: usize,

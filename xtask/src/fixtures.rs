@@ -9,7 +9,8 @@ use cortado_host::boards::BoardProgram;
 use cortado_host::local::{self, AlignedBytes, Boundary};
 use cortado_host::recorded;
 use cortado_host::samples::{Outputs, Samples};
-use cortado_npz::Archive;
+use cortado_npz::{Archive, Array};
+use cortado_quantizer::tensor::{Tensor, numbers};
 use cortado_runtime::{LayoutPolicy, Program, Requirements, bytes_of, digest};
 use std::path::PathBuf;
 
@@ -122,4 +123,16 @@ pub(crate) fn compare_upstream_with_recorded(
     outputs: &Outputs,
 ) -> Result<Option<String>, String> {
     recorded::compare_upstream(&path(model, ""), target_name(isa), outputs)
+}
+
+/// The samples of a float model in an archive: `input0`, `input1`, …
+pub(crate) fn float_samples(archive: &Archive) -> Vec<Vec<Tensor>> {
+    let arrays: Vec<&Array> =
+        (0..).map_while(|index| archive.get(&format!("input{index}"))).collect();
+    let count = arrays.first().map_or(0, |array| array.shape()[0]);
+    let tensor = |array: &&Array, index: usize| {
+        let bytes = array.item(index).unwrap_or_default();
+        Tensor::new(array.shape()[1..].to_vec(), numbers(array.dtype(), bytes))
+    };
+    (0..count).map(|index| arrays.iter().map(|array| tensor(array, index)).collect()).collect()
 }

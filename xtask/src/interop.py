@@ -2,8 +2,8 @@
 
     python interop.py JOBS.json
 
-JOBS.json is a list of objects with `name`, `ours` (a path), `theirs` (a path or null) and `run` (null, or a list of input files
-with raw float32 elements and an output file). For each job one line of JSON is printed: `problems` are defects of ours,
+JOBS.json is a list of objects with `name`, `ours` (a path), `theirs` (a path or null), `run` (null, or a list of input files
+with raw float32 elements and an output file) and `samples` (null, or an archive with inputs and our outputs for an exported program). For each job one line of JSON is printed: `problems` are defects of ours,
 `differences` is how ours differs from theirs, `runtime` is what ExecuTorch's runtime made of it.
 
 Exits with 77 where the package executorch is absent. Reading needs no PyTorch: the serializer imports it only for type
@@ -226,6 +226,29 @@ def native(job, ours):
     return problems, "verified, loaded and executed"
 
 
+def reload(job):
+    """What PyTorch makes of an exported program: (problems, what it did)."""
+    if torch is None:
+        return [], "left out: PyTorch is absent"
+    import numpy
+    from torch.ao.quantization.fx import _decomposed  # noqa: F401, registers the operators
+
+    program = torch.export.load(job["ours"]).module()
+    samples = numpy.load(job["samples"])
+    inputs = [samples[f"input{index}"] for index in range(sum(name.startswith("input") for name in samples.files))]
+    problems = []
+    for sample in range(len(inputs[0])):
+        with torch.no_grad():
+            results = program(*(torch.from_numpy(array[sample]) for array in inputs))
+        for index, result in enumerate(results if isinstance(results, (list, tuple)) else [results]):
+            expected = samples[f"output{index}"][sample]
+            # Sums in float32 may be rounded otherwise in their last bits, and so to another of 255 steps.
+            farthest = abs(result.numpy() - expected).max(initial=0)
+            if result.shape != expected.shape or farthest > 0.02 * abs(expected).max(initial=0):
+                problems.append(f"output {index} of sample {sample} is up to {farthest} from ours")
+    return problems, "loaded and executed by PyTorch"
+
+
 def main():
     # The runtime writes what it misses to standard error, line by line; the report has it in one.
     report = sys.stdout
@@ -236,6 +259,11 @@ def main():
     for job in jobs:
         entry = {"name": job["name"], "problems": [], "differences": [], "runtime": ""}
         try:
+            if job["samples"] is not None:
+                entry["problems"], entry["runtime"] = reload(job)
+                report.write(json.dumps(entry) + "\n")
+                report.flush()
+                continue
             ours = File(job["ours"])
             entry["problems"] += soundness(ours)
             if job["theirs"] is not None:

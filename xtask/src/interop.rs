@@ -1,13 +1,18 @@
-//! `cargo xtask interop`: files of ours in ExecuTorch's own Python reader and runtime, beside its own files for the same models.
+//! `cargo xtask interop`: files of ours in ExecuTorch's own Python reader and runtime, beside its own files for the same models; and programs
+//! that were quantized here, loaded and executed by PyTorch.
 
-use crate::fixtures::{compiled, cpu_of, target_name};
+use crate::fixtures::{compiled, cpu_of, float_samples, path, target_name};
 use crate::models::names;
 use crate::steps::{Tally, root};
+use cortado_compiler::export::write;
 use cortado_compiler::import::ExportedProgram;
 use cortado_contract::{Isa, Target};
 use cortado_host::local::{self, AlignedBytes};
 use cortado_host::samples::Samples;
 use cortado_npz::{Archive, Array};
+use cortado_quantizer::execute::Executor;
+use cortado_quantizer::quantize::{ALL_LAYERS, simplified};
+use cortado_quantizer::{Options as Scheme, QuantizeError, quantize};
 use cortado_runtime::LayoutPolicy;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -28,6 +33,8 @@ struct Job {
     theirs: Option<PathBuf>,
     /// Files with the inputs' elements, then the file for the outputs'.
     run: Option<Vec<PathBuf>>,
+    /// Where `ours` is an exported program: an archive with inputs and the outputs that we have for them, samples first.
+    samples: Option<PathBuf>,
 }
 
 /// What the script found.
@@ -52,6 +59,7 @@ pub(crate) fn run(python: &str, theirs: Option<&Path>) -> Result<(), String> {
 fn compare(python: &str, theirs: Option<&Path>, folder: &Path) -> Result<(), String> {
     let mut tally = Tally::default();
     let mut jobs = jobs(theirs, folder)?;
+    jobs.extend(quantized(folder)?);
     let (portable, expected) = portable(folder)?;
     let result = portable.run.as_ref().and_then(|run| run.last().cloned()).unwrap_or_default();
     jobs.push(portable);
@@ -109,7 +117,8 @@ fn jobs(theirs: Option<&Path>, folder: &Path) -> Result<Vec<Job>, String> {
                 Some(theirs) => theirs.join(&model).join(format!("executorch-{target}.pte")),
                 None => root().join("testdata/pte-upstream").join(format!("{name}.pte")),
             };
-            jobs.push(Job { name, ours, theirs: theirs.exists().then_some(theirs), run: None });
+            let theirs = theirs.exists().then_some(theirs);
+            jobs.push(Job { name, ours, theirs, run: None, samples: None });
         }
     }
     Ok(jobs)
@@ -146,7 +155,56 @@ fn portable(folder: &Path) -> Result<(Job, Vec<f32>), String> {
     let ours = folder.join("portable.pte");
     fs::write(&ours, pte).map_err(|error| fail(&error))?;
     run.push(folder.join("outputs.bin"));
-    Ok((Job { name: PORTABLE.to_owned(), ours, theirs: None, run: Some(run) }, expected))
+    let name = PORTABLE.to_owned();
+    Ok((Job { name, ours, theirs: None, run: Some(run), samples: None }, expected))
+}
+
+/// Every float model quantized, with int8 and with int16 layers, and what our executor makes of the first samples.
+fn quantized(folder: &Path) -> Result<Vec<Job>, String> {
+    let mut jobs = Vec::new();
+    for model in names()? {
+        // Nothing that the other convolutional models do not show, but longer.
+        if !path(&model, "float.pt2").exists() || model.contains("mobilenet") {
+            continue;
+        }
+        for (suffix, int16) in [("int8", vec![]), ("int16", vec![ALL_LAYERS.to_owned()])] {
+            let name = format!("{model}, quantized to {suffix}");
+            let fail = |error: &dyn std::fmt::Display| format!("{name}: {error}");
+            let scheme = Scheme { int16, ..Scheme::default() };
+            let float =
+                ExportedProgram::open(path(&model, "float.pt2")).map_err(|error| fail(&error))?;
+            let open = |file| Archive::open(path(&model, file)).map_err(|error| fail(&error));
+            let calibration = float_samples(&open("calibration.npz")?);
+            let program = match quantize(&float, &calibration, &scheme, &mut |_| {}) {
+                Ok(quantized) => quantized.program,
+                Err(QuantizeError::NoInt16 { .. }) => continue,
+                Err(error) => return Err(fail(&error)),
+            };
+            let mut inputs = float_samples(&open("inputs.npz")?);
+            inputs.truncate(4);
+            let graph = simplified(&program).map_err(|error| fail(&error))?;
+            let outputs = Executor::new(&graph).and_then(|it| it.run(&inputs));
+            let outputs = outputs.map_err(|error| fail(&error))?;
+            let mut archive = Archive::new();
+            for (what, samples) in [("input", &inputs), ("output", &outputs)] {
+                for position in 0..samples.first().map_or(0, Vec::len) {
+                    let numbers = samples.iter().flat_map(|sample| sample[position].data());
+                    let numbers: Vec<f32> = numbers.copied().collect();
+                    let shape = [&[samples.len()], samples[0][position].shape()].concat();
+                    let array = Array::from_values(shape, &numbers);
+                    let array = array.map_err(|error| fail(&error))?;
+                    archive.insert(format!("{what}{position}"), array);
+                }
+            }
+            let ours = folder.join(format!("{model}-{suffix}.pt2"));
+            let samples = folder.join(format!("{model}-{suffix}.npz"));
+            let bytes = write(&program).map_err(|error| fail(&error))?;
+            fs::write(&ours, bytes).map_err(|error| fail(&error))?;
+            archive.write(&samples).map_err(|error| fail(&error))?;
+            jobs.push(Job { name, ours, theirs: None, run: None, samples: Some(samples) });
+        }
+    }
+    Ok(jobs)
 }
 
 /// How the outputs of ExecuTorch's runtime differ from ours: sums in float may be rounded otherwise in their last bits.

@@ -5,6 +5,7 @@
 //! Cortex-M55, in integers, as a device does. So is a third one, all of whose layers are int16.
 
 use super::table;
+use crate::fixtures::float_samples;
 use crate::steps::root;
 use clap::Args;
 use cortado_compiler::import::ExportedProgram;
@@ -91,7 +92,7 @@ fn measure(folder: &Path, name: &str, calibration: &Path) -> Result<String, Stri
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let float = ExportedProgram::open(folder.join("float.pt2")).map_err(|e| text(&e))?;
     let theirs = ExportedProgram::open(folder.join("quantized.pt2")).map_err(|e| text(&e))?;
-    let calibration = samples(&Archive::open(calibration).map_err(|e| text(&e))?);
+    let calibration = float_samples(&Archive::open(calibration).map_err(|e| text(&e))?);
     let archive = Archive::open(folder.join("inputs.npz")).map_err(|e| text(&e))?;
     let labels = folder.join("labels.npy");
     let labels = match labels.exists() {
@@ -141,7 +142,7 @@ fn measure(folder: &Path, name: &str, calibration: &Path) -> Result<String, Stri
     Ok(format!(
         "{name},{},{},{},{},{simulated},{},{},{executed},{},{},{},{},{}",
         calibration.len(),
-        samples(&archive).len(),
+        float_samples(&archive).len(),
         number(Some(ours.simulated)),
         number(Some(theirs.simulated)),
         number(ours.executed),
@@ -163,7 +164,7 @@ fn errors(
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let (plain, int8) =
         (simplified(float).map_err(|e| text(&e))?, simplified(quantized).map_err(|e| text(&e))?);
-    let inputs = samples(archive);
+    let inputs = float_samples(archive);
     let comparison = compare(&plain, &int8, &inputs, labels).map_err(|e| text(&e))?;
     let mut result = Errors {
         // Of all outputs together, as the executed program's.
@@ -207,16 +208,4 @@ fn executed(
         })
         .collect();
     Ok(mean(&errors))
-}
-
-/// The samples in an archive: `input0`, `input1`, …
-fn samples(archive: &Archive) -> Vec<Vec<Tensor>> {
-    let arrays: Vec<&Array> =
-        (0..).map_while(|index| archive.get(&format!("input{index}"))).collect();
-    let count = arrays.first().map_or(0, |array| array.shape()[0]);
-    let tensor = |array: &&Array, index: usize| {
-        let bytes = array.item(index).unwrap_or_default();
-        Tensor::new(array.shape()[1..].to_vec(), numbers(array.dtype(), bytes))
-    };
-    (0..count).map(|index| arrays.iter().map(|array| tensor(array, index)).collect()).collect()
 }

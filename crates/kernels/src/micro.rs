@@ -365,35 +365,6 @@ pub trait Micro: Copy + 'static {
         exponentials(scale, result, places, input, out)
     }
 
-    /// Adds to each of `sums` its channel at every position of a window.
-    ///
-    /// `None` when a position lies outside of the window's elements.
-    #[inline(always)]
-    fn accumulate_window(
-        window: Window<'_>,
-        rows: usize,
-        columns: usize,
-        sums: &mut [i32],
-    ) -> Option<()> {
-        for row in 0..rows {
-            let mut start = row * window.row_step;
-            for _ in 0..columns {
-                let values = window.elements.get(start..)?.get(..sums.len())?;
-                Self::accumulate(values, sums);
-                start += window.column_step;
-            }
-        }
-        Some(())
-    }
-
-    /// Adds each element of `values` to that of `sums`, over the shorter of both.
-    #[inline(always)]
-    fn accumulate(values: &[i8], sums: &mut [i32]) {
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum = sum.wrapping_add(i32::from(*value));
-        }
-    }
-
     /// Writes `table[input + 128]` into `out`, element by element.
     fn lookup(table: &[i8; ENTRIES], input: &[i8], out: &mut [i8]) {
         for (out, input) in out.iter_mut().zip(input) {

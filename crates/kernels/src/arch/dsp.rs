@@ -8,9 +8,10 @@
 
 #[cfg(cortado_isa = "dsp")]
 use super::channels;
+use super::pool;
 #[cfg(cortado_isa = "dsp")]
 use super::rows;
-use crate::micro::{Integer, Micro, Window, cut_rows, in_blocks_s16};
+use crate::micro::{Integer, Micro, Windows, cut_rows, in_blocks_s16};
 use crate::tile::{Depthwise, Framed, Quads, Row};
 use cortado_contract::Isa;
 use cortado_contract::quant::{Activation, ZeroPoint};
@@ -82,33 +83,12 @@ impl Micro for Dsp {
         super::copy::gather(source, row_step, step, out, length)
     }
 
-    fn accumulate_window(
-        window: Window<'_>,
-        rows: usize,
-        columns: usize,
-        sums: &mut [i32],
+    fn average_windows<const MAY_BE_LARGE: bool>(
+        windows: &Windows<'_>,
+        activation: Activation,
+        out: &mut [i8],
     ) -> Option<()> {
-        if sums.is_empty() {
-            return Some(());
-        }
-        // Halfwords hold the sum of so many bytes.
-        if rows * columns > 256 {
-            return accumulate_each(window, rows, columns, sums);
-        }
-        let Window { elements, row_step, column_step } = window;
-        let last = (rows.checked_sub(1).and_then(|rows| rows.checked_mul(row_step)))
-            .zip(columns.checked_sub(1).and_then(|columns| columns.checked_mul(column_step)));
-        let Some((last_row, last_column)) = last else { return Some(()) };
-        elements.get(last_row.checked_add(last_column)?..)?.get(..sums.len())?;
-        let (quads, rest) = sums.as_chunks_mut::<4>();
-        let mut first = elements.as_ptr();
-        for sums in quads.iter_mut() {
-            // SAFETY: so many elements lie at the last position, four of which are from `first` on, and so they do at those before it.
-            unsafe { accumulate_quad(window, first, rows, columns, sums) };
-            first = first.wrapping_add(4);
-        }
-        let window = Window { elements: elements.get(4 * quads.len()..)?, ..window };
-        accumulate_each(window, rows, columns, rest)
+        pool::average_windows::<Self, MAY_BE_LARGE>(windows, activation, out)
     }
 
     fn raise(values: &[i8], out: &mut [i8]) {
@@ -231,42 +211,16 @@ mod row;
 #[cfg(cortado_isa = "dsp")]
 mod windows;
 
-/// [`Micro::accumulate_window`] channel by channel, once in an image.
-#[inline(never)]
-fn accumulate_each(
-    window: Window<'_>,
-    rows: usize,
-    columns: usize,
-    sums: &mut [i32],
-) -> Option<()> {
-    super::Scalar::accumulate_window(window, rows, columns, sums)
-}
-
-/// Adds four channels from `first` on at every position of a window, at most 256 of them.
-///
-/// # Safety
-/// There are so many at each position.
-#[inline(always)]
-unsafe fn accumulate_quad(
-    window: Window<'_>,
-    first: *const i8,
-    rows: usize,
-    columns: usize,
-    sums: &mut [i32; 4],
-) {
-    let (mut even, mut odd) = (0, 0);
-    for row in 0..rows {
-        let mut place = first.wrapping_add(row * window.row_step);
-        for _ in 0..columns {
-            // SAFETY: the caller's promise.
-            let values = word(&unsafe { place.cast::<[i8; 4]>().read() });
-            (even, odd) = (sxtab16(even, values), sxtab16_ror8(odd, values));
-            place = place.wrapping_add(window.column_step);
-        }
+impl pool::Quad for Dsp {
+    #[inline(always)]
+    fn add([even, odd]: [u32; 2], word: u32) -> [u32; 2] {
+        [sxtab16(even, word), sxtab16_ror8(odd, word)]
     }
-    let halves = |pair: u32| [i32::from(pair as i16), pair as i32 >> 16];
-    let ([a, c], [b, d]) = (halves(even), halves(odd));
-    sums.iter_mut().zip([a, b, c, d]).for_each(|(sum, value)| *sum = sum.wrapping_add(value));
+
+    #[inline(always)]
+    fn halves(sum: u32, _: i32) -> [i32; 2] {
+        [i32::from(sum as i16), sum as i32 >> 16]
+    }
 }
 
 /// The greater byte of each two.

@@ -4,9 +4,10 @@
 
 #[cfg(cortado_isa = "scalar")]
 use super::channels;
+use super::pool;
 #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
 use super::rows;
-use crate::micro::{Integer, Micro, cut_rows};
+use crate::micro::{Integer, Micro, Windows, cut_rows};
 use crate::tile::{Depthwise, Framed, Quads, Row};
 use cortado_contract::Isa;
 use cortado_contract::quant::{Activation, ZeroPoint};
@@ -79,6 +80,14 @@ impl Micro for Scalar {
         super::copy::gather(source, row_step, step, out, length)
     }
 
+    fn average_windows<const MAY_BE_LARGE: bool>(
+        windows: &Windows<'_>,
+        activation: Activation,
+        out: &mut [i8],
+    ) -> Option<()> {
+        pool::average_windows::<Self, MAY_BE_LARGE>(windows, activation, out)
+    }
+
     const FRAMES: bool = true;
 
     fn depthwise<const ANY: bool>(tile: &Depthwise<'_>, out: &mut [i8]) -> Option<()> {
@@ -147,6 +156,20 @@ impl Micro for Scalar {
         lhs.iter().zip(rhs).fold(0i32, |sum, (lhs, rhs)| {
             sum.wrapping_add((i32::from(*lhs) + lhs_offset).wrapping_mul(i32::from(*rhs)))
         })
+    }
+}
+
+impl pool::Quad for Scalar {
+    #[inline(always)]
+    fn add([even, odd]: [u32; 2], word: u32) -> [u32; 2] {
+        // As numbers from 0 on, the sums of which stay in their halves.
+        let word = word ^ 0x8080_8080;
+        [even.wrapping_add(word & 0x00ff_00ff), odd.wrapping_add(word >> 8 & 0x00ff_00ff)]
+    }
+
+    #[inline(always)]
+    fn halves(sum: u32, count: i32) -> [i32; 2] {
+        [sum & 0xffff, sum >> 16].map(|half| half as i32 - 128 * count)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each window:
-//!     for each 16 channels:                                      (1)
+//!     for each 4 or 16 channels:                                 (1)
 //!         sums = 0
 //!         for each position that the window covers:              (2)
 //!             sums += input[position]
@@ -40,10 +40,10 @@ pub fn avg_pool<M: Micro>(
     })
 }
 
-/// [`avg_pool`] of windows all of which lie in the image, without gaps between their positions.
+/// [`avg_pool`] of windows all of which lie in the image, without gaps between their positions, over all of `int8`.
 fn avg_pool_whole<M: Micro>(
     pool: &Pool,
-    activation: Activation,
+    _: Activation,
     input: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
@@ -63,7 +63,7 @@ fn avg_pool_whole<M: Micro>(
         for _ in 0..height.out {
             windows.first.elements = input.get(row * row_step..)?;
             let (pixels, rest) = out.split_at_mut_checked(pixels)?;
-            M::average_windows::<false>(&windows, activation, pixels)?;
+            M::average_windows::<false>(&windows, Activation::INT8, pixels)?;
             out = rest;
             row += height.stride as usize;
         }

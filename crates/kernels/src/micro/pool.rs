@@ -25,7 +25,7 @@ pub fn average<M: Micro>(
         let mut sums = [0i32; BLOCK];
         let sums = sums.get_mut(..out.len())?;
         let window = Window { elements: window.elements.get(block * BLOCK..)?, ..window };
-        M::accumulate_window(window, rows, columns, sums)?;
+        accumulate(window, rows, columns, sums)?;
         for (out, sum) in out.iter_mut().zip(sums) {
             let rounded = if *sum > 0 { *sum + half } else { *sum - half };
             // Among the numbers that it is the mean of.
@@ -34,6 +34,24 @@ pub fn average<M: Micro>(
     }
     if activation != Activation::INT8 {
         M::clamp(out, activation);
+    }
+    Some(())
+}
+
+/// Adds to each of `sums` its channel at every position of a window.
+///
+/// `None` when a position lies outside of the window's elements.
+#[inline(always)]
+fn accumulate(window: Window<'_>, rows: usize, columns: usize, sums: &mut [i32]) -> Option<()> {
+    for row in 0..rows {
+        let mut start = row * window.row_step;
+        for _ in 0..columns {
+            let values = window.elements.get(start..)?.get(..sums.len())?;
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum = sum.wrapping_add(i32::from(*value));
+            }
+            start += window.column_step;
+        }
     }
     Some(())
 }

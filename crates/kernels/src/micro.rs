@@ -1,5 +1,6 @@
 //! The micro-operations that kernels are built from.
 
+use crate::arch::hidden;
 use crate::memory::Element;
 use crate::tile::{Depthwise, Framed, Quads, Row, lines};
 use cortado_contract::Isa;
@@ -248,8 +249,10 @@ pub trait Micro: Copy + 'static {
     /// Brings results into a range within that of `int8`.
     #[inline(never)]
     fn clamp(out: &mut [i8], range: Activation) {
-        for out in out {
+        let mut at = 0;
+        while let Some(out) = out.get_mut(at) {
             *out = range.clamp(i32::from(*out)) as i8;
+            at = hidden(at + 1);
         }
     }
 
@@ -302,14 +305,15 @@ pub trait Micro: Copy + 'static {
         }
     }
 
-    /// Adds two operands into `out`, element by element, as [`AddParams::apply`]: `ANY`, or such as both advance, without code for others.
+    /// Adds two operands into `out`, element by element, as [`AddParams::apply`]: `ANY`, or such as both advance and are scaled [plainly](is_plain),
+    /// without code for others.
     fn add<const ANY: bool>(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
-        sum::add::<ANY>(params, operands, out);
+        sum::add::<Self, ANY>(params, operands, out);
     }
 
     /// Multiplies two operands into `out`, element by element, as [`MulParams::apply`].
     fn multiply(params: &MulParams, operands: Run<'_, i8>, out: &mut [i8]) {
-        sum::multiply(params, operands, out);
+        sum::multiply::<Self>(params, operands, out);
     }
 
     /// Writes the smaller element of two operands into `out`.
@@ -388,6 +392,7 @@ pub(crate) mod sum;
 
 pub use pool::{average, average_long, raise};
 pub use softmax::exponentials;
+pub use sum::is_plain;
 
 /// The operands of a binary operator along one axis: one after the other, or one value against all of the other operand.
 #[derive(Clone, Copy, Debug)]

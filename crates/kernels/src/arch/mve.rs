@@ -302,7 +302,9 @@ impl Micro for Mve {
             if elementwise::add(params, operands, out).is_some() {
                 return;
             }
-            for_each(operands, out, |lhs, rhs| params.apply(lhs, rhs));
+            if ANY || cfg!(not(cortado_isa = "mve")) {
+                for_each(operands, out, |lhs, rhs| params.apply(lhs, rhs));
+            }
         };
         match operands {
             Run::Both(..) => add(operands, out),

@@ -179,20 +179,15 @@ pub(super) fn borrow<'m, T: Element>(
     Some(Operands { broadcast, lhs, rhs, out })
 }
 
-/// Both operands have the result's extents and order.
-pub(super) const FLAT: u16 = 1;
-/// Anything else.
-const OTHER: u16 = 2;
-
-/// The form of a packed operator; see [`super::form`].
-pub(super) const fn form(state: &[u32]) -> u16 {
-    let [head, ..] = state else { return OTHER };
+/// Whether both operands of a packed operator have the result's extents and order.
+pub(super) const fn is_flat(state: &[u32]) -> bool {
+    let [head, ..] = state else { return false };
     // One axis along which both advance.
     let axes = *head >> ADVANCE_SHIFT & ((1 << (2 * MAX_AXES)) - 1);
-    if axes == Advance::Both as u32 { FLAT } else { OTHER }
+    axes == Advance::Both as u32
 }
 
-/// Calls `apply` with pieces of the operands of a packed operator that is [`FLAT`], and of its result: with all at once, unless an operand
+/// Calls `apply` with pieces of the operands of a packed operator that is [flat](is_flat), and of its result: with all at once, unless an operand
 /// is in place.
 #[inline(always)]
 pub(super) fn map_flat<M: Micro, T: Element + Default>(

@@ -3,6 +3,7 @@
 use super::broadcast::{self, BINARY_WORDS, for_each_run};
 use crate::memory::{Memory, Source};
 use crate::micro::Micro;
+use crate::micro::sum::are_plain;
 use crate::operand::{Lists, Loaded};
 use cortado_contract::broadcast::Broadcast;
 use cortado_contract::ops::QuantizedAdd;
@@ -68,16 +69,27 @@ pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Optio
     })
 }
 
+/// Operands of the result's extents and order, and [plain](crate::micro::is_plain) parameters.
+const PLAIN: u16 = 1;
+/// Anything else.
+const OTHER: u16 = 2;
+
 /// See [`super::form`].
 pub(super) const fn form(state: &[u32]) -> u16 {
-    broadcast::form(state)
+    let [.., shifts] = state else { return OTHER };
+    let [lhs, rhs, shift, _] = shifts.to_le_bytes();
+    let is_plain = are_plain(lhs as i8 as i32, rhs as i8 as i32, shift as i8 as i32);
+    if broadcast::is_flat(state) && is_plain { PLAIN } else { OTHER }
 }
 
 pub(super) const fn narrowed<M: Micro>(forms: u16) -> Option<super::Execute> {
-    if forms == broadcast::FLAT { Some(execute_flat::<M>) } else { None }
+    if forms == PLAIN { Some(execute_plain::<M>) } else { None }
 }
 
-fn execute_flat<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+fn execute_plain<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
+    if form(state) != PLAIN {
+        return None;
+    }
     execute_with(state, memory, |words, params, memory| {
         broadcast::map_flat::<M, _>(words, memory, |run, out| M::add::<false>(params, run, out))
     })

@@ -4,7 +4,7 @@
 //! is one rescaling per element, without the general one's cases.
 
 use super::{Micro, Run};
-use crate::arch::Scalar;
+use crate::arch::hidden;
 use cortado_contract::ops::quantized_add::{AddParams, Addend, LEFT_SHIFT};
 use cortado_contract::ops::quantized_mul::MulParams;
 use cortado_contract::quant::{Activation, InputOffset, OutputOffset, Requantize};
@@ -12,19 +12,37 @@ use cortado_contract::quant::{Activation, InputOffset, OutputOffset, Requantize}
 /// Runs from this length on make up for the tables.
 const TABLES_FROM: usize = 1024;
 
-/// [`AddParams::apply`] for all elements; nothing is done where one operand stays and `ANY` is not set.
-pub(super) fn add<const ANY: bool>(params: &AddParams, operands: Run<'_, i8>, out: &mut [i8]) {
+/// Whether a sum needs no more than what compilers write: elements that are scaled down, one of them at least by more than a multiplier,
+/// and so is their sum.
+pub const fn is_plain(params: &AddParams) -> bool {
+    let [lhs, rhs, out] = [params.lhs.factor.shift, params.rhs.factor.shift, params.factor.shift];
+    params.left_shift == LEFT_SHIFT && are_plain(lhs, rhs, out)
+}
+
+/// [`is_plain`] by the shifts of both operands and of the result.
+pub(crate) const fn are_plain(lhs: i32, rhs: i32, out: i32) -> bool {
+    lhs <= 0 && rhs <= 0 && (lhs < 0 || rhs < 0) && out < 0
+}
+
+/// [`AddParams::apply`] for all elements: if `ANY` is not set, of two operands that advance, and with [plain](is_plain) parameters.
+pub(super) fn add<M: Micro, const ANY: bool>(
+    params: &AddParams,
+    operands: Run<'_, i8>,
+    out: &mut [i8],
+) {
     let right = |factor: Requantize| factor.shift <= 0;
-    let is_plain = params.left_shift == LEFT_SHIFT
-        && right(params.lhs.factor)
-        && right(params.rhs.factor)
-        && params.factor.shift < 0;
-    if !is_plain {
+    let has_loop = !ANY
+        || params.left_shift == LEFT_SHIFT
+            && right(params.lhs.factor)
+            && right(params.rhs.factor)
+            && params.factor.shift < 0;
+    if !has_loop {
         for_each(operands, out, |lhs, rhs| params.apply(lhs, rhs));
         return;
     }
     match operands {
         Run::Both(lhs, rhs) if out.len() >= TABLES_FROM => look_up(params, lhs, rhs, out),
+        Run::Both(lhs, rhs) if !ANY => add_short(params, lhs, rhs, out),
         Run::Lhs(..) | Run::Rhs(..) if !ANY => {}
         _ => {
             let lhs = |value| scale(params.lhs, value);
@@ -32,7 +50,19 @@ pub(super) fn add<const ANY: bool>(params: &AddParams, operands: Run<'_, i8>, ou
             operands.apply_scaled(out, lhs, rhs, |lhs, rhs| finish(params, lhs, rhs));
         }
     }
-    clamp(params.activation, out);
+    if params.activation != Activation::INT8 {
+        M::clamp(out, params.activation);
+    }
+}
+
+/// A short run of operands that advance.
+#[inline(never)]
+fn add_short(params: &AddParams, lhs: &[i8], rhs: &[i8], out: &mut [i8]) {
+    let mut at = 0;
+    while let (Some(lhs), Some(rhs), Some(out)) = (lhs.get(at), rhs.get(at), out.get_mut(at)) {
+        *out = finish(params, scale(params.lhs, *lhs), scale(params.rhs, *rhs));
+        at = hidden(at + 1);
+    }
 }
 
 /// `out = apply(lhs, rhs)` in one loop, for what is rare.
@@ -53,8 +83,10 @@ pub(crate) fn for_each(operands: Run<'_, i8>, out: &mut [i8], apply: impl Fn(i8,
 /// Fills a table of what each value is scaled to. Not inlined: two tables would be two loops.
 #[inline(never)]
 fn tabulate(addend: Addend, table: &mut [i32; 256]) {
-    for (value, entry) in (0..=u8::MAX).zip(table) {
+    let mut value = 0;
+    while let Some(entry) = table.get_mut(value) {
         *entry = scale(addend, value as i8);
+        value = hidden(value + 1);
     }
 }
 
@@ -63,10 +95,14 @@ fn look_up(params: &AddParams, lhs: &[i8], rhs: &[i8], out: &mut [i8]) {
     let (mut lhs_table, mut rhs_table) = ([0; 256], [0; 256]);
     tabulate(params.lhs, &mut lhs_table);
     tabulate(params.rhs, &mut rhs_table);
-    for (out, (lhs, rhs)) in out.iter_mut().zip(lhs.iter().zip(rhs)) {
-        let lhs = lhs_table[usize::from(*lhs as u8)];
-        let rhs = rhs_table[usize::from(*rhs as u8)];
-        *out = finish(params, lhs, rhs);
+    let count = out.len().min(lhs.len()).min(rhs.len());
+    let (lhs, rhs, out) = (&lhs[..count], &rhs[..count], &mut out[..count]);
+    let mut at = 0;
+    while at < count {
+        let lhs = lhs_table[usize::from(lhs[at] as u8)];
+        let rhs = rhs_table[usize::from(rhs[at] as u8)];
+        out[at] = finish(params, lhs, rhs);
+        at = hidden(at + 1);
     }
 }
 
@@ -97,15 +133,8 @@ fn rescale(value: i32, factor: Requantize, output_offset: OutputOffset) -> i8 {
     Activation::INT8.clamp(rounded) as i8
 }
 
-/// Brings results into a range, apart from the loops: that is rare.
-fn clamp(activation: Activation, out: &mut [i8]) {
-    if activation != Activation::INT8 {
-        Scalar::clamp(out, activation);
-    }
-}
-
 /// [`MulParams::apply`] for all elements.
-pub(super) fn multiply(params: &MulParams, operands: Run<'_, i8>, out: &mut [i8]) {
+pub(super) fn multiply<M: Micro>(params: &MulParams, operands: Run<'_, i8>, out: &mut [i8]) {
     let is_small = |offset: InputOffset| (-256..=256).contains(&offset.0);
     if params.factor.shift >= 0 || !is_small(params.lhs_offset) || !is_small(params.rhs_offset) {
         for_each(operands, out, |lhs, rhs| params.apply(lhs, rhs));
@@ -115,7 +144,9 @@ pub(super) fn multiply(params: &MulParams, operands: Run<'_, i8>, out: &mut [i8]
     let lhs = |value: i8| i32::from(value) + params.lhs_offset.0;
     let rhs = |value: i8| i32::from(value) + params.rhs_offset.0;
     operands.apply_scaled(out, lhs, rhs, |lhs, rhs| rescale(lhs * rhs, factor, output_offset));
-    clamp(params.activation, out);
+    if params.activation != Activation::INT8 {
+        M::clamp(out, params.activation);
+    }
 }
 
 /// One less if it is negative: a shift that rounds ties up then rounds them away from zero.
@@ -155,6 +186,7 @@ fn halves_high_rounded(a: i32, b: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::Scalar;
 
     #[test]
     fn halves_make_the_whole() {
@@ -192,7 +224,7 @@ mod tests {
             let lhs: [i8; 37] = core::array::from_fn(|_| next() as i8);
             let rhs: [i8; 37] = core::array::from_fn(|_| next() as i8);
             let mut out = [0i8; 37];
-            multiply(&params, Run::Both(&lhs, &rhs), &mut out);
+            multiply::<Scalar>(&params, Run::Both(&lhs, &rhs), &mut out);
             for ((out, lhs), rhs) in out.iter().zip(lhs).zip(rhs) {
                 assert_eq!(*out, params.apply(lhs, rhs), "{params:?} {lhs} {rhs}");
             }
@@ -230,10 +262,13 @@ mod tests {
             for length in [1100, 3] {
                 let mut out = [0i8; 1100];
                 let (lhs, rhs) = (&lhs[..length], &rhs[..length]);
-                add::<true>(&params, Run::Both(lhs, rhs), &mut out[..length]);
+                let mut narrowed = out;
+                add::<Scalar, true>(&params, Run::Both(lhs, rhs), &mut out[..length]);
+                add::<Scalar, false>(&params, Run::Both(lhs, rhs), &mut narrowed[..length]);
                 for ((out, lhs), rhs) in out.iter().zip(lhs).zip(rhs) {
                     assert_eq!(*out, params.apply(*lhs, *rhs), "{params:?} {lhs} {rhs}");
                 }
+                assert_eq!(out, narrowed, "{params:?}");
             }
         }
     }

@@ -137,11 +137,12 @@ pub trait Micro: Copy + 'static {
         lines::<Self>(shape, params, constants, input, weights, out)
     }
 
-    /// Computes the features of a row, all of whose factors are [short](Self::is_short); see [`Row::model`].
+    /// Computes the features of a row, all of whose factors are [short](Self::is_short), see [`Row::model`]: of `ANY` row, or one with a
+    /// single factor, without code for others.
     ///
     /// `None` when a slice is too short.
     #[inline(always)]
-    fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
+    fn multiply_row<const ANY: bool>(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
         row.model::<Self>(out)
     }
 

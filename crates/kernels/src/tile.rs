@@ -111,15 +111,11 @@ impl Row<'_> {
         self.multipliers.len() == 1
     }
 
-    /// Whether the slices hold weights, factors and outputs for all constants.
+    /// Whether the slices hold weights and outputs for all constants.
     pub fn fits(&self, out: &[i8]) -> bool {
         let features = 4 * self.constants.len();
-        let holds_factors =
-            |length: usize| length == 1 && self.has_one_factor() || length >= self.constants.len();
         self.input.len().checked_mul(features).is_some_and(|count| count <= self.weights.len())
             && features <= out.len()
-            && holds_factors(self.multipliers.len())
-            && holds_factors(self.shifts.len())
     }
 
     /// Computes all features.

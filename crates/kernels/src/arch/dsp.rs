@@ -35,7 +35,8 @@ impl Micro for Dsp {
         tile.model::<Self>(pixels, out)
     }
 
-    fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
+    #[inline(always)]
+    fn multiply_row<const ANY: bool>(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(cortado_isa = "dsp")]
         {
             let offsets = pair(row.input_offset);
@@ -44,7 +45,7 @@ impl Micro for Dsp {
                 [sxtab16(offsets, quad), sxtab16_ror8(offsets, quad)]
             };
             // SAFETY: the loop reads and writes what `Row::fits` holds for the features that it is given.
-            unsafe { rows::compute(row, out, row::BLOCK, widen, row::multiply) }
+            unsafe { rows::compute::<_, ANY>(row, out, row::BLOCK, widen, row::multiply) }
         }
         #[cfg(not(cortado_isa = "dsp"))]
         row.model::<Self>(out)

@@ -32,16 +32,17 @@ impl Micro for Scalar {
         tile.model::<Self>(pixels, out)
     }
 
-    fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
+    #[inline(always)]
+    fn multiply_row<const ANY: bool>(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
         #[cfg(all(cortado_isa = "scalar", cortado_thumb = "2"))]
         {
             let widen =
                 |quad: [i8; 4]| quad.map(|value| (i32::from(value) + row.input_offset) as u32);
             // SAFETY: the loop reads and writes what `Row::fits` holds for the features that it is given.
-            unsafe { rows::compute(row, out, row::BLOCK, widen, row::multiply) }
+            unsafe { rows::compute::<_, ANY>(row, out, row::BLOCK, widen, row::multiply) }
         }
         #[cfg(all(cortado_isa = "scalar", cortado_thumb = "1"))]
-        return thumb1::multiply_row(row, out);
+        return thumb1::multiply_row::<ANY>(row, out);
         #[cfg(not(cortado_isa = "scalar"))]
         row.model::<Self>(out)
     }

@@ -265,7 +265,11 @@ impl Product<'_> {
             input_offset: offset,
             output_offset: self.params.output_offset.0,
         };
-        if has_loop { M::multiply_row(&row, out) } else { row.model::<M>(out) }
+        match has_loop {
+            true if ANY => any_row::<M>(&row, out),
+            true => M::multiply_row::<false>(&row, out),
+            false => row.model::<M>(out),
+        }
     }
 
     /// Computes `count` features from `first` on, four and more, of all rows; what their sums start with is put together first.
@@ -359,6 +363,12 @@ impl Product<'_> {
     fn constant(&self, feature: usize) -> i32 {
         self.constants.and_then(|constants| constants.get(feature)).copied().unwrap_or(0)
     }
+}
+
+/// [`Micro::multiply_row`] of any row, of which there are several.
+#[inline(never)]
+fn any_row<M: Micro>(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
+    M::multiply_row::<true>(row, out)
 }
 
 pub(super) fn prepare<L: Lists>(

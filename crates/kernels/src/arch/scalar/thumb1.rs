@@ -64,13 +64,13 @@ pub(super) fn multiply(quads: &Quads<'_>, pixels: usize, out: &mut [i8]) -> Opti
 }
 
 /// [`Row::model`], for a depth of one and more, and short factors.
-pub(super) fn multiply_row(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
+pub(super) fn multiply_row<const ANY: bool>(row: &Row<'_>, out: &mut [i8]) -> Option<()> {
     let depth = row.input.len();
     if depth == 0 || !row.fits(out) {
         return None;
     }
     for (index, constants) in row.constants.iter().enumerate() {
-        let factors = if row.has_one_factor() { 0 } else { index };
+        let factors = if !ANY || row.has_one_factor() { 0 } else { index };
         let mut quad = Quad {
             whole: *constants,
             multipliers: *row.multipliers.get(factors)?,

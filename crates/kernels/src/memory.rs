@@ -286,6 +286,16 @@ impl<'m> Reader<'m> {
         cast(self.bytes(location, count.checked_mul(size_of::<T>())?)?)
     }
 
+    /// As [`Self::read`] of a constant in the program's file; `None` for what is none as well.
+    #[inline]
+    pub fn read_constant<T: Element>(&self, location: Location, count: usize) -> Option<&'m [T]> {
+        if !location.is_constant() {
+            return None;
+        }
+        let size = count.checked_mul(size_of::<T>())?;
+        cast(self.program.get(location.offset_bytes()..)?.get(..size)?)
+    }
+
     /// Not generic: once in an image that is made small.
     fn bytes(&self, location: Location, size: usize) -> Option<&'m [u8]> {
         let start = location.offset_bytes();

@@ -122,11 +122,12 @@ pub trait Micro: Copy + 'static {
     /// Whether fully connected layers are computed by [`Self::multiply_lines`] rather than by [`Self::multiply_row`].
     const TAKES_LINES: bool = false;
 
-    /// Computes all features of all rows from sums that start with `constants`, without an input offset; see [`lines`].
+    /// Computes all features of all rows from sums that start with `constants`, without an input offset, see [`lines`]: of `ANY` layer, or
+    /// one with a single [short](Self::is_short) factor and no offset of weights, without code for others.
     ///
     /// `None` when a slice is too short.
     #[inline(always)]
-    fn multiply_lines(
+    fn multiply_lines<const ANY: bool>(
         shape: &LinearShape,
         params: &LinearParams<'_>,
         constants: &[i32],

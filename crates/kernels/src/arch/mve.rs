@@ -91,7 +91,7 @@ impl Micro for Mve {
     }
 
     #[inline(always)]
-    fn multiply_lines(
+    fn multiply_lines<const ANY: bool>(
         shape: &LinearShape,
         params: &LinearParams<'_>,
         constants: &[i32],
@@ -100,7 +100,7 @@ impl Micro for Mve {
         out: &mut [i8],
     ) -> Option<()> {
         #[cfg(cortado_isa = "mve")]
-        return line::multiply(shape, params, constants, input, weights, out);
+        return line::multiply::<ANY>(shape, params, constants, input, weights, out);
         #[cfg(not(cortado_isa = "mve"))]
         lines::<Self>(shape, params, constants, input, weights, out)
     }

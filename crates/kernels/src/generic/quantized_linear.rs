@@ -64,7 +64,10 @@ fn linear_of<M: Micro, const FORMS: u16>(
     if M::TAKES_LINES {
         return match constants {
             Some(constants) if offset == 0 => {
-                M::multiply_lines(&shape, params, constants, input, weights, out)
+                let is_any = has(FORMS, !SUMS);
+                let lines =
+                    if is_any { M::multiply_lines::<true> } else { M::multiply_lines::<false> };
+                lines(&shape, params, constants, input, weights, out)
             }
             _ if has(FORMS, BIASES | FEW | OTHER) => {
                 with_offsets::<M>(shape, params, input, weights, out)
@@ -412,24 +415,70 @@ const FEW: u16 = 8;
 
 /// See [`super::form`].
 pub(super) const fn form(state: &[u32]) -> u16 {
-    let [head, _, _, _, constants, features, _, offsets, _, multiplier] = state else {
+    let [head, _, _, weights, constants, features, _, offsets, _, multiplier] = state else {
         return OTHER;
     };
-    let is_plain = *constants != Location::to_word(None)
-        && *features >> 16 >= 4
-        && *features & 0xffff != 0
-        && *offsets >> 16 == 0
-        && (*multiplier as i32) >= 1 << 30
-        && ((*head >> 8) as i8) < 0;
-    let is_few = *constants != Location::to_word(None)
-        && matches!(*features >> 16, 1..=3)
-        && *offsets >> 16 == 0
-        && *head & IS_KERNEL_SUM == 0;
+    form_of(
+        is_constant(*weights) && is_constant(*constants) && *offsets >> 16 == 0,
+        *head & IS_KERNEL_SUM != 0,
+        (*features >> 16, *features & 0xffff),
+        Requantize { multiplier: *multiplier as i32, shift: (*head >> 8) as i8 as i32 },
+    )
+}
+
+const fn is_constant(word: u32) -> bool {
+    match Location::from_word(word) {
+        Some(location) => location.is_constant(),
+        None => false,
+    }
+}
+
+/// The form of a layer of so many output and input features. `is_usual` is one that has constants in the program's file, as its weights
+/// are, and whose weights have no offset.
+const fn form_of(
+    is_usual: bool,
+    is_sum: bool,
+    (out_features, in_features): (u32, u32),
+    factor: Requantize,
+) -> u16 {
+    let is_plain = is_usual
+        && out_features >= 4
+        && in_features > 0
+        && factor.multiplier >= 1 << 30
+        && factor.shift < 0;
+    let is_few = is_usual && matches!(out_features, 1..=3) && !is_sum;
     match is_plain {
         false if is_few => FEW,
         false => OTHER,
-        true if *head & IS_KERNEL_SUM != 0 => SUMS,
+        true if is_sum => SUMS,
         true => BIASES,
+    }
+}
+
+/// [`linear_s8`] by the code that kernels have which are narrowed to the layer's form.
+pub fn linear_narrowed_s8<M: Micro>(
+    shape: LinearShape,
+    params: &LinearParams<'_>,
+    input: &[i8],
+    weights: &[i8],
+    out: &mut [i8],
+) -> Option<()> {
+    let features = (shape.out_features as u32, shape.in_features as u32);
+    let (has_constants, is_sum) = match params.constants {
+        LinearConstants::Bias(bias) => (bias.is_some(), false),
+        LinearConstants::KernelSum(_) => (true, true),
+    };
+    let form = match params.rescale {
+        Rescale::PerTensor(factor) => {
+            form_of(has_constants && params.filter_offset.0 == 0, is_sum, features, factor)
+        }
+        Rescale::PerChannel { .. } => OTHER,
+    };
+    match form {
+        BIASES => linear_of::<M, BIASES>(shape, params, input, weights, out),
+        SUMS => linear_of::<M, SUMS>(shape, params, input, weights, out),
+        FEW => linear_of::<M, FEW>(shape, params, input, weights, out),
+        _ => linear_of::<M, ALL_FORMS>(shape, params, input, weights, out),
     }
 }
 
@@ -514,11 +563,19 @@ pub(super) fn execute_layer<M: Micro, const FORMS: u16>(
     let (reader, out) =
         memory.write::<i8>(Location::from_word(out)?, shape.rows * shape.out_features)?;
     let input = reader.read::<i8>(Location::from_word(input)?, shape.rows * shape.in_features)?;
-    let weights =
-        reader.read::<i8>(Location::from_word(weights)?, shape.out_features * shape.in_features)?;
-    let constants = match Location::from_word(constants) {
-        Some(location) => Some(reader.read::<i32>(location, shape.out_features)?),
-        None => None,
+    let weights = Location::from_word(weights)?;
+    let weight_count = shape.out_features * shape.in_features;
+    let (weights, constants) = if has(FORMS, OTHER) {
+        let weights = reader.read::<i8>(weights, weight_count)?;
+        let constants = match Location::from_word(constants) {
+            Some(location) => Some(reader.read::<i32>(location, shape.out_features)?),
+            None => None,
+        };
+        (weights, constants)
+    } else {
+        let constants = Location::from_word(constants)?;
+        let constants = reader.read_constant::<i32>(constants, shape.out_features)?;
+        (reader.read_constant::<i8>(weights, weight_count)?, Some(constants))
     };
     let constants = match (head & IS_KERNEL_SUM != 0, constants) {
         (true, constants) => LinearConstants::KernelSum(constants?),

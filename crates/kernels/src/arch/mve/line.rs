@@ -37,9 +37,9 @@ struct Frame {
     filter_offset: i32,
 }
 
-/// [`lines`](crate::tile::lines).
+/// [`lines`](crate::tile::lines) of `ANY` layer, or one with a single factor that shifts to the right and no offset of weights.
 #[inline(always)]
-pub(super) fn multiply(
+pub(super) fn multiply<const ANY: bool>(
     shape: &LinearShape,
     params: &LinearParams<'_>,
     constants: &[i32],
@@ -52,6 +52,7 @@ pub(super) fn multiply(
         Rescale::PerTensor(factor) => {
             (factor.multiplier, factor.shift, core::ptr::null(), core::ptr::null(), usize::MAX)
         }
+        Rescale::PerChannel { .. } if !ANY => return None,
         Rescale::PerChannel { multipliers, shifts } => {
             let factors = multipliers.len().min(shifts.len());
             (0, 0, multipliers.as_ptr(), shifts.as_ptr(), factors)
@@ -87,13 +88,35 @@ pub(super) fn multiply(
         };
         // SAFETY: there are weights, constants and factors for `count` features, and inputs and outputs for `rows` rows, which is all
         // that is read and written.
-        unsafe { multiply_frame(&frame) };
+        unsafe { multiply_frame::<ANY>(&frame) };
     }
     Some(())
 }
 
+/// The products of 16 elements of six rows.
+macro_rules! six_rows {
+    () => {
+        "
+        vldrb.8 q0, [r12], #16
+        vldrb.8 q1, [r1], #16
+        vmladava.s8 r0, q0, q1
+        vldrb.8 q2, [r3], #16
+        vmladava.s8 r2, q0, q2
+        vldrb.8 q1, [r5], #16
+        vmladava.s8 r4, q0, q1
+        vldrb.8 q2, [r7], #16
+        vmladava.s8 r6, q0, q2
+        vldrb.8 q1, [r9], #16
+        vmladava.s8 r8, q0, q1
+        vldrb.8 q2, [r11], #16
+        vmladava.s8 r10, q0, q2
+        "
+    };
+}
+
+/// Of `ANY` layer, or one that [`multiply`] takes without.
 #[unsafe(naked)]
-unsafe extern "C" fn multiply_frame(frame: &Frame) {
+unsafe extern "C" fn multiply_frame<const ANY: bool>(frame: &Frame) {
     core::arch::naked_asm!(
         ".cpu cortex-m55",
         "push {{r4-r11, lr}}",
@@ -108,6 +131,7 @@ unsafe extern "C" fn multiply_frame(frame: &Frame) {
         "strd r5, r6, [sp, #52]",
         // A row: what the weights' offset adds.
         "5:",
+        ".if {any}",
         "ldr r7, [r0, #56]",
         "cbz r7, 7f",
         "movs r2, #0",
@@ -121,6 +145,7 @@ unsafe extern "C" fn multiply_frame(frame: &Frame) {
         "muls r7, r2, r7",
         "7:",
         "str r7, [sp, #60]",
+        ".endif",
         "ldrd r1, r2, [r0]",
         "ldr r5, [r0, #24]",
         // A block of features.
@@ -133,6 +158,7 @@ unsafe extern "C" fn multiply_frame(frame: &Frame) {
         "strd r2, r5, [sp, #44]",
         "str r6, [sp, #4]",
         "add r11, sp, #64",
+        ".if {any}",
         "cbz r7, 2f",
         // Constants with what is added take the place of the sums.
         "mov r8, r11",
@@ -144,6 +170,7 @@ unsafe extern "C" fn multiply_frame(frame: &Frame) {
         "letp lr, 1b",
         "mov r2, r11",
         "2:",
+        ".endif",
         "strd r2, r11, [sp, #8]",
         "cmp r4, #128",
         "bne 20f",
@@ -242,9 +269,11 @@ unsafe extern "C" fn multiply_frame(frame: &Frame) {
         "20:",
         "subs r7, r6, #6",
         "blo 40f",
+        ".if {any}",
         "lsrs r3, r4, #6",
         "and r12, r4, #63",
         "strd r3, r12, [sp, #32]",
+        ".endif",
         "movs r7, #6",
         "udiv r5, r6, r7",
         "mul r2, r5, r7",
@@ -263,80 +292,24 @@ unsafe extern "C" fn multiply_frame(frame: &Frame) {
         "ldr r12, [sp, #8]",
         "ldm r12!, {{r0, r2, r4, r6, r8, r10}}",
         "str r12, [sp, #8]",
+        // Fours of blocks first, where speed is all.
+        ".if {any}",
         "ldr r12, [sp, #16]",
         "ldr lr, [sp, #32]",
         "wls lr, lr, 23f",
         "22:",
-        "vldrb.8 q0, [r12], #16",
-        "vldrb.8 q1, [r1], #16",
-        "vmladava.s8 r0, q0, q1",
-        "vldrb.8 q2, [r3], #16",
-        "vmladava.s8 r2, q0, q2",
-        "vldrb.8 q1, [r5], #16",
-        "vmladava.s8 r4, q0, q1",
-        "vldrb.8 q2, [r7], #16",
-        "vmladava.s8 r6, q0, q2",
-        "vldrb.8 q1, [r9], #16",
-        "vmladava.s8 r8, q0, q1",
-        "vldrb.8 q2, [r11], #16",
-        "vmladava.s8 r10, q0, q2",
-        "vldrb.8 q0, [r12], #16",
-        "vldrb.8 q1, [r1], #16",
-        "vmladava.s8 r0, q0, q1",
-        "vldrb.8 q2, [r3], #16",
-        "vmladava.s8 r2, q0, q2",
-        "vldrb.8 q1, [r5], #16",
-        "vmladava.s8 r4, q0, q1",
-        "vldrb.8 q2, [r7], #16",
-        "vmladava.s8 r6, q0, q2",
-        "vldrb.8 q1, [r9], #16",
-        "vmladava.s8 r8, q0, q1",
-        "vldrb.8 q2, [r11], #16",
-        "vmladava.s8 r10, q0, q2",
-        "vldrb.8 q0, [r12], #16",
-        "vldrb.8 q1, [r1], #16",
-        "vmladava.s8 r0, q0, q1",
-        "vldrb.8 q2, [r3], #16",
-        "vmladava.s8 r2, q0, q2",
-        "vldrb.8 q1, [r5], #16",
-        "vmladava.s8 r4, q0, q1",
-        "vldrb.8 q2, [r7], #16",
-        "vmladava.s8 r6, q0, q2",
-        "vldrb.8 q1, [r9], #16",
-        "vmladava.s8 r8, q0, q1",
-        "vldrb.8 q2, [r11], #16",
-        "vmladava.s8 r10, q0, q2",
-        "vldrb.8 q0, [r12], #16",
-        "vldrb.8 q1, [r1], #16",
-        "vmladava.s8 r0, q0, q1",
-        "vldrb.8 q2, [r3], #16",
-        "vmladava.s8 r2, q0, q2",
-        "vldrb.8 q1, [r5], #16",
-        "vmladava.s8 r4, q0, q1",
-        "vldrb.8 q2, [r7], #16",
-        "vmladava.s8 r6, q0, q2",
-        "vldrb.8 q1, [r9], #16",
-        "vmladava.s8 r8, q0, q1",
-        "vldrb.8 q2, [r11], #16",
-        "vmladava.s8 r10, q0, q2",
+        ".rept 4",
+        six_rows!(),
+        ".endr",
         "le lr, 22b",
         "23:",
         "ldr lr, [sp, #36]",
+        ".else",
+        "ldrd r12, lr, [sp, #16]",
+        ".endif",
         "wlstp.8 lr, lr, 25f",
         "24:",
-        "vldrb.8 q0, [r12], #16",
-        "vldrb.8 q1, [r1], #16",
-        "vmladava.s8 r0, q0, q1",
-        "vldrb.8 q2, [r3], #16",
-        "vmladava.s8 r2, q0, q2",
-        "vldrb.8 q1, [r5], #16",
-        "vmladava.s8 r4, q0, q1",
-        "vldrb.8 q2, [r7], #16",
-        "vmladava.s8 r6, q0, q2",
-        "vldrb.8 q1, [r9], #16",
-        "vmladava.s8 r8, q0, q1",
-        "vldrb.8 q2, [r11], #16",
-        "vmladava.s8 r10, q0, q2",
+        six_rows!(),
         "letp lr, 24b",
         "25:",
         "ldr r12, [sp, #12]",
@@ -393,11 +366,13 @@ unsafe extern "C" fn multiply_frame(frame: &Frame) {
         "add r1, r0, #28",
         "ldm r1, {{r2, r3, r5, r7, r8}}",
         "ldr r1, [sp, #52]",
+        ".if {any}",
         "ldr r9, [r0, #48]",
         "cmp r9, #0",
         "bne 60f",
         "cmp r3, #0",
         "bge 80f",
+        ".endif",
         "lsrs r0, r6, #3",
         "beq 52f",
         "vdup.16 q4, r7",
@@ -446,7 +421,9 @@ unsafe extern "C" fn multiply_frame(frame: &Frame) {
         "str r1, [sp, #52]",
         "ldr r1, [sp, #40]",
         "ldrd r3, r4, [sp, #16]",
+        ".if {any}",
         "ldr r7, [sp, #60]",
+        ".endif",
         "b 10b",
         // The next row.
         "71:",
@@ -467,6 +444,7 @@ unsafe extern "C" fn multiply_frame(frame: &Frame) {
         "vpop {{d8-d15}}",
         "pop {{r4-r11, pc}}",
         // From sums to results with a factor that does not shift to the right: no ties.
+        ".if {any}",
         "80:",
         "vdup.32 q6, r7",
         "vdup.32 q7, r8",
@@ -513,5 +491,7 @@ unsafe extern "C" fn multiply_frame(frame: &Frame) {
         "vstrb.32 q0, [r1], #4",
         "letp lr, 61b",
         "b 70b",
+        ".endif",
+        any = const ANY as usize,
     )
 }

@@ -20,7 +20,7 @@ const CPUS: [Cpu; 5] = [Cpu::M0, Cpu::M3, Cpu::M4, Cpu::M33, Cpu::M55];
 const TABLE: &str = "crates/compiler/src/stack.csv";
 
 /// Programs of random calls that are measured besides the models: kernels take their ways by extents, of which models have few.
-const RANDOM_PROGRAMS: u32 = 70;
+const RANDOM_PROGRAMS: u32 = 250;
 /// Calls in each of them.
 const CALLS: usize = 30;
 

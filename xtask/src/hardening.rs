@@ -15,7 +15,7 @@ const FUZZ_TARGETS: &[(&str, &[&str])] = &[
     ("pte", &["testdata/pte-upstream"]),
     ("execute", &["testdata/pte-upstream"]),
     ("retarget", &["testdata/pte-upstream"]),
-    ("pt2", &["testdata/pt2", "testdata/models", "testdata/moves"]),
+    ("pt2", &["testdata/pt2", "testdata/models", "testdata/moves", "testdata/decomposed"]),
     ("npz", &["testdata/npz", "testdata/models"]),
     ("operators", &[]),
     ("graphs", &[]),

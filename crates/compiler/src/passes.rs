@@ -7,6 +7,7 @@ use cortado_contract::{Cpu, Target};
 mod assign_layouts;
 mod batch_products;
 mod decompose_attention;
+mod decompose_operators;
 mod drop_unread_results;
 mod fold_batch_norms;
 mod fold_constants;
@@ -58,6 +59,7 @@ pub const PASSES: &[Pass] = &[
     Pass { name: "fold_constants", run: fold_constants::run },
     Pass { name: "decompose_attention", run: decompose_attention::run },
     Pass { name: "unroll_recurrences", run: unroll_recurrences::run },
+    Pass { name: "decompose_operators", run: decompose_operators::run },
     Pass { name: "narrow_joins", run: narrow_joins::run },
     Pass { name: "fold_batch_norms", run: fold_batch_norms::run },
     Pass { name: "share_qparams", run: share_qparams::run },

@@ -12,12 +12,18 @@ use std::path::{Path, PathBuf};
 /// The greatest error, relative to the greatest number of an output. PyTorch sums in another order, in binary32.
 const TOLERANCE: f64 = 1e-5;
 
-fn folder() -> PathBuf {
+/// The folders of float models: all of `testdata/models`, and operators that are written by others.
+fn folders() -> Vec<PathBuf> {
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata");
     // Further models, in the same form, can be held against their results as well.
-    match std::env::var_os("CORTADO_FLOAT_MODELS") {
-        Some(folder) => folder.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/models"),
-    }
+    let (models, others) = match std::env::var_os("CORTADO_FLOAT_MODELS") {
+        Some(folder) => (folder.into(), None),
+        None => (testdata.join("models"), Some(testdata.join("decomposed"))),
+    };
+    let models = std::fs::read_dir(models).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = models.chain(others).collect();
+    folders.sort();
+    folders
 }
 
 fn samples(archive: &Archive, prefix: &str) -> Vec<Vec<Tensor>> {
@@ -59,10 +65,7 @@ fn error(graph: &Graph, inputs: &[Vec<Tensor>], expected: &[Vec<Tensor>]) -> f64
 #[test]
 fn float_models_have_the_results_on_record() {
     let mut count = 0;
-    let mut folders: Vec<PathBuf> =
-        std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    folders.sort();
-    for folder in folders {
+    for folder in folders() {
         let file = folder.join("float.pt2");
         if !file.exists() {
             continue;

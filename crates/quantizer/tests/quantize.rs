@@ -123,6 +123,36 @@ fn options_do_what_they_say() {
     assert!(report.float_nodes.is_empty(), "{:?}", report.float_nodes);
 }
 
+/// Everything but the normalizations, which have no int8 kernel, computes in int8, and near to the float model.
+#[test]
+fn operators_that_are_written_by_others_are_quantized() {
+    let name = "../decomposed";
+    // Inputs are alike: they serve for calibration as well, many times over with other signs and sizes.
+    let inputs = samples(name, "inputs.npz");
+    let varied = (0..16).flat_map(|round| {
+        inputs.iter().map(move |sample| {
+            let mut sample = sample.clone();
+            let factor = if round % 2 == 0 { 1.0 } else { -1.0 } / (1.0 + round as f32 / 16.0);
+            for tensor in &mut sample {
+                tensor.data_mut().iter_mut().for_each(|number| *number *= factor);
+            }
+            sample
+        })
+    });
+    let calibration: Vec<_> = varied.collect();
+    let exported = float(name);
+    let quantized = quantize(&exported, &calibration, &Options::default(), &mut |_| {}).unwrap();
+    let Quantized { program, report } = quantized;
+    assert!(report.float_nodes.iter().all(|node| node.operator == "aten.layer_norm.default"));
+    assert_eq!(report.float_nodes.len(), 4);
+    for cpu in [Cpu::M55, Cpu::M4, Cpu::M0] {
+        compiled(&program, cpu);
+    }
+    for output in &report.outputs {
+        assert!(output.sqnr_db.is_some_and(|ratio| ratio > 24.0), "{output:?}");
+    }
+}
+
 /// The types of a program's results.
 fn types(report: &cortado_quantizer::report::Report) -> Vec<&'static str> {
     report.layers.iter().map(|layer| layer.dtype).collect()

@@ -81,6 +81,7 @@ macro_rules! for_each_operator {
             QuantizedLinearInt16 = quantized_linear_int16,
             QuantizedConv2dInt16 = quantized_conv2d_int16,
             QuantizedDepthwiseConv2dInt16 = quantized_depthwise_conv2d_int16,
+            FloatLogSoftmax = float_log_softmax,
         }
     };
 }

@@ -123,7 +123,7 @@ fn options_do_what_they_say() {
     assert!(report.float_nodes.is_empty(), "{:?}", report.float_nodes);
 }
 
-/// Everything but the normalizations, which have no int8 kernel, computes in int8, and near to the float model.
+/// Everything but what has no int8 kernel computes in int8, and near to the float model.
 #[test]
 fn operators_that_are_written_by_others_are_quantized() {
     let name = "../decomposed";
@@ -143,13 +143,15 @@ fn operators_that_are_written_by_others_are_quantized() {
     let exported = float(name);
     let quantized = quantize(&exported, &calibration, &Options::default(), &mut |_| {}).unwrap();
     let Quantized { program, report } = quantized;
-    assert!(report.float_nodes.iter().all(|node| node.operator == "aten.layer_norm.default"));
-    assert_eq!(report.float_nodes.len(), 4);
+    let count = |name| report.float_nodes.iter().filter(|node| node.operator == name).count();
+    let (norms, logarithms) = (count("aten.layer_norm.default"), count("aten.log_softmax.int"));
+    assert_eq!((norms, logarithms, report.float_nodes.len()), (4, 2, 6));
     for cpu in [Cpu::M55, Cpu::M4, Cpu::M0] {
         compiled(&program, cpu);
     }
     for output in &report.outputs {
-        assert!(output.sqnr_db.is_some_and(|ratio| ratio > 24.0), "{output:?}");
+        // Without noise there is no ratio.
+        assert!(output.sqnr_db.is_none_or(|ratio| ratio > 24.0), "{output:?}");
     }
 }
 

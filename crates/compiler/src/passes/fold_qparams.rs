@@ -19,7 +19,12 @@ pub const DEQUANTIZE: &str = "quantized_decomposed.dequantize_per_tensor.default
 pub const DEQUANTIZE_PER_CHANNEL: &str = "quantized_decomposed.dequantize_per_channel.default";
 
 /// Operators without an integer kernel, which compute in float even between a dequantize and a quantize node.
-const FLOAT_ONLY: &[&str] = &["aten.layer_norm.default", "aten.native_layer_norm.default"];
+const FLOAT_ONLY: &[&str] = &[
+    "aten.layer_norm.default",
+    "aten.native_layer_norm.default",
+    "aten.log_softmax.int",
+    "aten._log_softmax.default",
+];
 
 pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
     let mut problems = Vec::new();

@@ -15,28 +15,8 @@ pub fn exp(x: f32) -> f32 {
 /// The natural logarithm; NaN below zero.
 #[must_use]
 pub fn log(x: f32) -> f32 {
-    if x.is_nan() || x < 0.0 {
-        return f32::NAN;
-    }
-    if x == 0.0 {
-        return f32::NEG_INFINITY;
-    }
-    if x.is_infinite() {
-        return x;
-    }
     // A `float64` holds every `float32` as a normal number.
-    let bits = f64::from(x).to_bits();
-    let mut exponent = (bits >> 52) as i32 - 1023;
-    let mut mantissa = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
-    if mantissa > core::f64::consts::SQRT_2 {
-        mantissa *= 0.5;
-        exponent += 1;
-    }
-    // ln m = 2 · artanh s = 2 · (s + s³/3 + s⁵/5 + …) with |s| < 0.172.
-    let s = (mantissa - 1.0) / (mantissa + 1.0);
-    let square = s * s;
-    let series = (0..10).rev().fold(0.0, |sum, n| sum * square + 1.0 / f64::from(2 * n + 1));
-    (f64::from(exponent) * LN_2 + 2.0 * s * series) as f32
+    log_f64(f64::from(x)) as f32
 }
 
 /// The square root, correctly rounded; NaN below zero.
@@ -147,6 +127,32 @@ const EXP_TERMS: [f64; 14] = {
     }
     terms
 };
+
+/// The natural logarithm of zero or a normal number; NaN below zero.
+#[must_use]
+pub fn log_f64(x: f64) -> f64 {
+    if x.is_nan() || x < 0.0 {
+        return f64::NAN;
+    }
+    if x == 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if x.is_infinite() {
+        return x;
+    }
+    let bits = x.to_bits();
+    let mut exponent = (bits >> 52) as i32 - 1023;
+    let mut mantissa = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
+    if mantissa > core::f64::consts::SQRT_2 {
+        mantissa *= 0.5;
+        exponent += 1;
+    }
+    // ln m = 2 · artanh s = 2 · (s + s³/3 + s⁵/5 + …) with |s| < 0.172.
+    let s = (mantissa - 1.0) / (mantissa + 1.0);
+    let square = s * s;
+    let series = (0..10).rev().fold(0.0, |sum, n| sum * square + 1.0 / f64::from(2 * n + 1));
+    f64::from(exponent) * LN_2 + 2.0 * s * series
+}
 
 /// The square root in `float64`, for positive finite numbers that are a `float32` or near one.
 #[must_use]

@@ -85,6 +85,7 @@ pub(super) fn name(kind: OperatorKind) -> String {
         Kind::FloatMul => "Multiply in float",
         Kind::FloatDiv => "Divide in float",
         Kind::FloatSoftmax => "Softmax in float",
+        Kind::FloatLogSoftmax => "Log softmax in float",
         Kind::FloatConvolution => "Convolution in float",
         Kind::CloneDimOrder => "Copy",
         other => return words(other.name()),

@@ -1,0 +1,42 @@
+//! `aten::_log_softmax`: the logarithms of a softmax, in `float32`.
+
+use super::Rules;
+use crate::float::{Rows, check_unary};
+use crate::strided::axis_of;
+use crate::value::{Domain, Rule, TensorMeta, Violation, require, require_some};
+
+operator! {
+    /// `out[i] = self[i] − m − ln Σ_j exp(self[j] − m)` along axis `dim`, where `m` is the greatest of the row's numbers.
+    ///
+    /// `self` and `out` are `float32`, with the same extents and the same order in memory, whichever.
+    FloatLogSoftmax = "aten::_log_softmax" {
+        /// The logits.
+        input as "self": Tensor,
+        /// The axis along which exponentials of the results sum to one.
+        dim: Int<i64>,
+        /// Whether 16-bit numbers are widened: false.
+        half_to_float: Bool,
+    }
+}
+
+impl<D: Domain> FloatLogSoftmax<D> {
+    /// The rows in memory.
+    pub fn rows(&self) -> Option<Rows> {
+        if self.input.rank() == 0 {
+            return matches!(self.dim, -1 | 0).then(|| Rows::along(&self.input, 0));
+        }
+        Some(Rows::along(&self.input, axis_of(self.dim, self.input.rank())?))
+    }
+}
+
+impl<D: Domain> Rules for FloatLogSoftmax<D> {
+    fn check(&self) -> Result<(), Violation> {
+        check_unary((&self.input, argument::input), (&self.out, argument::out))?;
+        require_some(self.rows(), argument::dim, Rule::Range)?;
+        require(!self.half_to_float, argument::half_to_float, Rule::Range)
+    }
+
+    fn is_float(&self) -> bool {
+        true
+    }
+}

@@ -8,22 +8,30 @@
 //! | `var`, `std` | the mean of the squared distances from the mean, times `n / (n − correction)`; its root |
 //! | `group_norm`, `instance_norm` | layer normalization of each group, and a product and a sum per channel |
 //! | `rms_norm` | `x · rsqrt(mean(x²) + eps) · weight` |
-//! | `amax`, and `max` along an axis whose indices nobody reads | maximum pooling with a window of the whole |
+//! | `amax`, `max`, `amin`, `min`, where nobody reads indices | maximum pooling with a window of the whole, of the negated input for minima |
+//! | `logsumexp` | an element less the logarithm of its softmax |
+//! | `addcmul`, `lerp`, `cosine_similarity` | sums and products |
+//! | `cumsum` | a linear layer whose weights are ones up to the diagonal |
+//! | `einsum` of two operands | a product of matrices |
+//! | `index` with constants along one axis | slices, joined |
 //! | `adaptive_avg_pool`, `adaptive_max_pool` | pooling; where windows differ, of one slice after the other, an axis at a time |
 //! | the Euclidean `linalg_vector_norm` | the root of the mean of squares times the number of elements |
 //! | `roll`, `flip`, `pad` with what is reflected, repeated or comes around | slices, joined otherwise |
 //! | `upsample_linear1d`, `upsample_bilinear2d` | a linear layer along each axis, whose weights are the interpolation's |
 
 use super::PassContext;
+use super::fold_qparams::constant_numbers;
 use super::rewriter::{Rewriter, replace_each};
 use crate::error::CompileError;
 use crate::graph::{Argument, Graph, ValueId};
+use cortado_contract::DType;
 use cortado_contract::strided::axis_of;
 
 pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError> {
     replace_each(graph, |rewriter| {
         let output = *rewriter.origin.outputs.first()?;
-        let input = rewriter.origin.value("self").or_else(|| rewriter.origin.value("input"))?;
+        let named = ["self", "input", "x1"].iter().find_map(|name| rewriter.origin.value(name));
+        let input = named.or_else(|| rewriter.origin.operands().next())?;
         if !rewriter.is_f32(input) || !rewriter.is_f32(output) {
             return None;
         }
@@ -37,7 +45,15 @@ pub(super) fn run(_: &PassContext, graph: &mut Graph) -> Result<(), CompileError
             "aten.group_norm.default" => operation.group_norm(),
             "aten.instance_norm.default" => operation.instance_norm(),
             "aten.rms_norm.default" => operation.rms_norm(),
-            "aten.amax.default" | "aten.max.dim" => operation.maximum(),
+            "aten.amax.default" | "aten.max.dim" | "aten.max.default" => operation.maximum(false),
+            "aten.amin.default" | "aten.min.dim" | "aten.min.default" => operation.maximum(true),
+            "aten.logsumexp.default" => operation.log_sum_exp(),
+            "aten.addcmul.default" => operation.add_product(),
+            "aten.lerp.Scalar" => operation.blend(),
+            "aten.cosine_similarity.default" => operation.cosine_similarity(),
+            "aten.cumsum.default" => operation.cumulative_sum(),
+            "aten.einsum.default" => operation.einsum(),
+            "aten.index.Tensor" => operation.index(),
             "aten.adaptive_avg_pool1d.default" => operation.adaptive_pool("avg_pool2d", 1),
             "aten.adaptive_avg_pool2d.default" | "aten._adaptive_avg_pool2d.default" => {
                 operation.adaptive_pool("avg_pool2d", 2)
@@ -308,33 +324,29 @@ impl Operation<'_, '_> {
         Some(())
     }
 
-    fn maximum(mut self) -> Option<()> {
+    fn maximum(mut self, is_minimum: bool) -> Option<()> {
         let others = self.rewriter.origin.outputs.get(1..).unwrap_or(&[]);
         if others.iter().any(|id| self.rewriter.is_read(*id)) {
             return None;
         }
         let (axes, shape) = (self.axes("dim")?, self.shape());
         self.count(&axes)?;
+        if is_minimum {
+            self.input = self.unary("aten.neg.default", self.input);
+        }
         let is_image = shape.len() == 4 && axes == [2, 3];
         let pooled = if is_image {
             self.pool("max_pool2d", self.input, [shape[2], shape[3]])
         } else {
             let kept: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).collect();
             let order: Vec<usize> = kept.iter().chain(&axes).copied().collect();
-            let ordered: Vec<u32> = order.iter().map(|axis| shape[*axis]).collect();
-            let last = match order.is_sorted() {
-                true => self.input,
-                false => {
-                    let dims = ints(order.iter().map(|axis| *axis as i64));
-                    let arguments = [("self", self.input.into()), ("dims", dims)];
-                    self.rewriter.call("ordered", "aten.permute.default", arguments, ordered)
-                }
-            };
+            let last = self.permuted(self.input, &order);
             let rows = product(kept.iter().map(|axis| shape[*axis]))?;
             let length = product(axes.iter().map(|axis| shape[*axis]))?;
             let image = self.rewriter.view(last, vec![1, 1, rows, length]);
             self.pool("max_pool2d", image, [1, length])
         };
+        let pooled = if is_minimum { self.unary("aten.neg.default", pooled) } else { pooled };
         self.view_into(pooled);
         Some(())
     }
@@ -440,12 +452,241 @@ impl Operation<'_, '_> {
             return None;
         }
         let axes = self.axes("dim")?;
-        let count = self.count(&axes)?;
-        let squared = self.binary("aten.mul.Tensor", self.input, self.input.into());
-        let mean = self.mean(squared, &axes);
-        let sum = self.binary("aten.mul.Tensor", mean, Argument::Float(count));
-        let root = self.unary("aten.sqrt.default", sum);
+        let root = self.length_along(self.input, &axes)?;
         self.view_into(root);
+        Some(())
+    }
+
+    /// The sum of products over these axes, which stay with an extent of 1.
+    fn sum_of_products(&mut self, a: ValueId, b: ValueId, axes: &[usize]) -> Option<ValueId> {
+        let count = self.count(axes)?;
+        let products = self.binary("aten.mul.Tensor", a, b.into());
+        let mean = self.mean(products, axes);
+        Some(self.binary("aten.mul.Tensor", mean, Argument::Float(count)))
+    }
+
+    /// The Euclidean norm over these axes.
+    fn length_along(&mut self, id: ValueId, axes: &[usize]) -> Option<ValueId> {
+        let sum = self.sum_of_products(id, id, axes)?;
+        Some(self.unary("aten.sqrt.default", sum))
+    }
+
+    fn cosine_similarity(mut self) -> Option<()> {
+        let node = self.rewriter.origin;
+        let (a, b) = (node.value("x1")?, node.value("x2")?);
+        let eps = node.float("eps").unwrap_or(1e-8);
+        let axis = axis_of(node.int("dim").unwrap_or(1), self.shape().len())?;
+        if self.rewriter.shape(a) != self.rewriter.shape(b) {
+            return None;
+        }
+        let product = self.sum_of_products(a, b, &[axis])?;
+        let mut lengths = [a, b];
+        for length in &mut lengths {
+            let norm = self.length_along(*length, &[axis])?;
+            let shape = self.rewriter.shape(norm).to_vec();
+            let arguments = [("self", norm.into()), ("min", Argument::Float(eps))];
+            *length = self.rewriter.call("length", "aten.clamp_min.default", arguments, shape);
+        }
+        let area = self.binary("aten.mul.Tensor", lengths[0], lengths[1].into());
+        let cosine = self.binary("aten.div.Tensor", product, area.into());
+        self.view_into(cosine);
+        Some(())
+    }
+
+    fn log_sum_exp(mut self) -> Option<()> {
+        let (axes, shape) = (self.axes("dim")?, self.shape());
+        let [axis] = axes[..] else { return None };
+        if shape[axis] == 0 {
+            return None;
+        }
+        let arguments = [("self", self.input.into()), ("dim", Argument::Int(axis as i64))];
+        let logarithms = self.rewriter.call("logarithms", "aten.log_softmax.int", arguments, shape);
+        let first = self.slice(self.input, axis, 0, 1);
+        let share = self.slice(logarithms, axis, 0, 1);
+        let total = self.binary("aten.sub.Tensor", first, share.into());
+        self.view_into(total);
+        Some(())
+    }
+
+    fn add_product(mut self) -> Option<()> {
+        let node = self.rewriter.origin;
+        let (a, b) = (node.value("tensor1")?, node.value("tensor2")?);
+        let factor = node.float("value").unwrap_or(1.0);
+        let shape = self.shape();
+        if self.rewriter.shape(a) != shape || self.rewriter.shape(b) != shape {
+            return None;
+        }
+        let mut product = self.binary("aten.mul.Tensor", a, b.into());
+        if factor != 1.0 {
+            product = self.binary("aten.mul.Tensor", product, Argument::Float(factor));
+        }
+        let arguments = [("self", self.input.into()), ("other", product.into())];
+        self.rewriter.call_into("aten.add.Tensor", arguments, self.output);
+        Some(())
+    }
+
+    /// `start + weight · (end − start)`, as two products.
+    fn blend(mut self) -> Option<()> {
+        let node = self.rewriter.origin;
+        let (end, weight) = (node.value("end")?, node.float("weight")?);
+        if self.rewriter.shape(end) != self.shape() {
+            return None;
+        }
+        let kept = self.binary("aten.mul.Tensor", self.input, Argument::Float(1.0 - weight));
+        let added = self.binary("aten.mul.Tensor", end, Argument::Float(weight));
+        let arguments = [("self", kept.into()), ("other", added.into())];
+        self.rewriter.call_into("aten.add.Tensor", arguments, self.output);
+        Some(())
+    }
+
+    fn cumulative_sum(mut self) -> Option<()> {
+        let shape = self.shape();
+        let (rank, node) = (shape.len(), self.rewriter.origin);
+        let axis = axis_of(node.int("dim")?, rank)?;
+        let length = shape[axis];
+        if u64::from(length).pow(2) > MATRIX_MAX || shape.contains(&0) {
+            return None;
+        }
+        let ones: Vec<f32> = (0..length)
+            .flat_map(|row| (0..length).map(move |column| if column <= row { 1.0 } else { 0.0 }))
+            .collect();
+        let matrix = self.rewriter.constant("ones", vec![length, length], &ones);
+        let last = self.swapped(self.input, axis, rank - 1);
+        let extents = self.rewriter.shape(last).to_vec();
+        let arguments = [("input", last.into()), ("weight", matrix.into())];
+        let sums = self.rewriter.call("sums", "aten.linear.default", arguments, extents);
+        let sums = self.swapped(sums, axis, rank - 1);
+        self.view_into(sums);
+        Some(())
+    }
+
+    /// Two operands each of whose axes has a letter of its own: letters of both and of the result count matrices, those of both alone are
+    /// summed over, and the others are rows and columns.
+    fn einsum(mut self) -> Option<()> {
+        let node = self.rewriter.origin;
+        let Some(Argument::Text(equation)) = node.argument("equation") else { return None };
+        let equation: String = equation.chars().filter(|letter| *letter != ' ').collect();
+        let (operands, result) = equation.split_once("->")?;
+        let (a, b) = operands.split_once(',')?;
+        let operands: Vec<ValueId> = node.operands().collect();
+        let [first, second] = operands[..] else { return None };
+        let letters = |text: &str, rank: usize| -> Option<Vec<char>> {
+            let letters: Vec<char> = text.chars().collect();
+            let are_letters = letters.iter().all(char::is_ascii_alphabetic);
+            let are_unique =
+                letters.iter().enumerate().all(|(at, letter)| !letters[..at].contains(letter));
+            (are_letters && are_unique && letters.len() == rank).then_some(letters)
+        };
+        let a = letters(a, self.rewriter.shape(first).len())?;
+        let b = letters(b, self.rewriter.shape(second).len())?;
+        let result = letters(result, self.rewriter.shape(self.output).len())?;
+        let both = |letter: &&char| a.contains(letter) && b.contains(letter);
+        let batch: Vec<char> = result.iter().filter(both).copied().collect();
+        let summed: Vec<char> =
+            a.iter().filter(both).filter(|it| !batch.contains(it)).copied().collect();
+        let rows: Vec<char> = result.iter().filter(|it| !b.contains(it)).copied().collect();
+        let columns: Vec<char> = result.iter().filter(|it| !a.contains(it)).copied().collect();
+        // What only one operand has and the result has not would be summed over first.
+        let counts = a.len() == batch.len() + rows.len() + summed.len()
+            && b.len() == batch.len() + columns.len() + summed.len()
+            && result.len() == batch.len() + rows.len() + columns.len();
+        if !counts {
+            return None;
+        }
+        let lhs = self.matrices(first, &a, [&batch, &rows, &summed])?;
+        let rhs = self.matrices(second, &b, [&batch, &summed, &columns])?;
+        let ([count, height, depth], [other, other_depth, width]) = (
+            <[u32; 3]>::try_from(self.rewriter.shape(lhs)).ok()?,
+            <[u32; 3]>::try_from(self.rewriter.shape(rhs)).ok()?,
+        );
+        if (count, depth) != (other, other_depth) {
+            return None;
+        }
+        let arguments = [("self", lhs.into()), ("mat2", rhs.into())];
+        let product = self.rewriter.call(
+            "product",
+            "aten.bmm.default",
+            arguments,
+            vec![count, height, width],
+        );
+        let order: Vec<char> = batch.iter().chain(&rows).chain(&columns).copied().collect();
+        let extent = |letter: &char| {
+            let at = result.iter().position(|it| it == letter)?;
+            self.rewriter.shape(self.output).get(at).copied()
+        };
+        let extents: Option<Vec<u32>> = order.iter().map(extent).collect();
+        let product = self.rewriter.view(product, extents?);
+        let place = |letter: &char| order.iter().position(|it| it == letter);
+        let axes: Option<Vec<usize>> = result.iter().map(place).collect();
+        let product = self.permuted(product, &axes?);
+        self.view_into(product);
+        Some(())
+    }
+
+    /// A tensor whose axes have letters, as matrices: the letters of each group together make an axis.
+    fn matrices(&mut self, id: ValueId, letters: &[char], groups: [&[char]; 3]) -> Option<ValueId> {
+        let place = |letter: &char| letters.iter().position(|it| it == letter);
+        let order: Option<Vec<usize>> = groups.concat().iter().map(place).collect();
+        let id = self.permuted(id, &order?);
+        let mut extents = self.rewriter.shape(id).iter().copied();
+        let mut shape = Vec::new();
+        for group in groups {
+            shape.push(product(extents.by_ref().take(group.len()))?);
+        }
+        Some(self.rewriter.view(id, shape))
+    }
+
+    /// A tensor with its axes in another order; the value itself if they are in it.
+    fn permuted(&mut self, id: ValueId, order: &[usize]) -> ValueId {
+        if order.is_sorted() {
+            return id;
+        }
+        let shape = self.rewriter.shape(id);
+        let shape = order.iter().map(|axis| shape[*axis]).collect();
+        let dims = ints(order.iter().map(|axis| *axis as i64));
+        let arguments = [("self", id.into()), ("dims", dims)];
+        self.rewriter.call("ordered", "aten.permute.default", arguments, shape)
+    }
+
+    fn index(mut self) -> Option<()> {
+        let node = self.rewriter.origin;
+        let Some(Argument::Values(indices)) = node.argument("indices") else { return None };
+        let mut named = indices.iter().enumerate().filter_map(|(axis, id)| Some((axis, (*id)?)));
+        let (Some((axis, id)), None) = (named.next(), named.next()) else { return None };
+        let length = *self.shape().get(axis)?;
+        let value = self.rewriter.graph.value(id);
+        if value.dtype != DType::I64 || value.shape.len() != 1 {
+            return None;
+        }
+        let numbers = constant_numbers(self.rewriter.graph, id)?;
+        let places = numbers.iter().map(|number| {
+            let place = if *number < 0.0 { number + f64::from(length) } else { *number };
+            (0.0..f64::from(length)).contains(&place).then_some(place as u32)
+        });
+        let places: Vec<u32> = places.collect::<Option<_>>()?;
+        // Neighbours are taken together.
+        let mut runs: Vec<(u32, u32)> = Vec::new();
+        for place in places {
+            match runs.last_mut() {
+                Some((_, end)) if *end == place => *end += 1,
+                _ => runs.push((place, place + 1)),
+            }
+        }
+        if runs.is_empty() || runs.len() > PARTS_MAX as usize {
+            return None;
+        }
+        let mut shape = self.shape();
+        shape[axis] = numbers.len() as u32;
+        let parts: Vec<ValueId> =
+            runs.into_iter().map(|(start, end)| self.slice(self.input, axis, start, end)).collect();
+        let chosen = match parts[..] {
+            [part] => part,
+            _ => {
+                let arguments = Self::joined(&parts, axis);
+                self.rewriter.call("chosen", "aten.cat.default", arguments, shape)
+            }
+        };
+        self.view_into(chosen);
         Some(())
     }
 

@@ -27,6 +27,9 @@ impl Location {
     /// The location of an operand that is absent.
     const ABSENT: u32 = u32::MAX;
 
+    /// The start of the first region.
+    pub(crate) const START: Location = Location(0);
+
     /// The size that a region may have at most, in bytes.
     pub const REGION_BYTES_MAX: u32 = 1 << Self::REGION_SHIFT;
 

@@ -24,6 +24,15 @@ pub struct LoadedTensor {
 }
 
 impl LoadedTensor {
+    /// A tensor without axes at the start of the first region: what others are read into.
+    pub const NOTHING: LoadedTensor = LoadedTensor {
+        dtype: DType::U8,
+        rank: 0,
+        dims: [0; MAX_RANK],
+        dim_order: [0; MAX_RANK],
+        location: Location::START,
+    };
+
     /// The size of all elements in bytes, or `None` when it does not fit 32 bits.
     pub fn size_bytes(&self) -> Option<u32> {
         self.element_count()?.checked_mul(self.dtype.size_bytes())

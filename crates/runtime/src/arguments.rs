@@ -81,36 +81,50 @@ impl<'p> Lists for FileLists<'p> {
 
 /// Reads one argument after the other.
 pub(crate) struct Arguments<'p> {
-    context: Context<'p>,
+    context: &'p Context<'p>,
     indices: Scalars<'p, i32>,
     position: u8,
 }
 
 impl<'p> Arguments<'p> {
-    pub(crate) fn new(context: Context<'p>, indices: Scalars<'p, i32>) -> Self {
+    pub(crate) fn new(context: &'p Context<'p>, indices: Scalars<'p, i32>) -> Self {
         Arguments { context, indices, position: 0 }
+    }
+
+    /// The next argument's value with its index, and how a problem of it is reported.
+    ///
+    /// Results are made by the callers: tensors and lists are large, and each change of a result's type would copy them.
+    #[inline(always)]
+    fn next_value(&mut self) -> Result<(Problem, i32, Value<'p>), OperatorProblem> {
+        let position = self.position;
+        let index =
+            self.indices.get(usize::from(position)).ok_or(OperatorProblem::ArgumentCount)?;
+        self.position += 1;
+        let problem = Problem { position };
+        match self.context.plan.value(index) {
+            Ok(value) => Ok((problem, index, value)),
+            Err(error) => Err(problem.of(ArgumentCause::Format(error))),
+        }
     }
 
     fn next<T>(
         &mut self,
         convert: impl FnOnce(&Context<'p>, Value<'p>) -> Result<T, ArgumentCause>,
     ) -> Result<T, OperatorProblem> {
-        self.next_indexed(|context, _, value| convert(context, value))
+        let (problem, _, value) = self.next_value()?;
+        convert(self.context, value).map_err(|cause| problem.of(cause))
     }
+}
 
-    /// As [`Self::next`], with the value's index.
-    fn next_indexed<T>(
-        &mut self,
-        convert: impl FnOnce(&Context<'p>, i32, Value<'p>) -> Result<T, ArgumentCause>,
-    ) -> Result<T, OperatorProblem> {
-        let position = self.position;
-        let index =
-            self.indices.get(usize::from(position)).ok_or(OperatorProblem::ArgumentCount)?;
-        self.position += 1;
-        let value = self.context.plan.value(index).map_err(ArgumentCause::Format);
-        value
-            .and_then(|value| convert(&self.context, index, value))
-            .map_err(|cause| OperatorProblem::Argument { position, cause })
+/// The argument that a problem is one of.
+#[derive(Clone, Copy)]
+struct Problem {
+    position: u8,
+}
+
+impl Problem {
+    fn of(self, cause: ArgumentCause) -> OperatorProblem {
+        OperatorProblem::Argument { position: self.position, cause }
     }
 }
 
@@ -118,18 +132,27 @@ impl<'p> ArgumentReader<Loaded<FileLists<'p>>> for Arguments<'p> {
     type Error = OperatorProblem;
 
     fn tensor(&mut self) -> Result<LoadedTensor, OperatorProblem> {
-        self.next_indexed(|context, index, value| match value {
-            Value::Tensor(tensor) => context.tensor(index, &tensor),
-            _ => Err(ArgumentCause::Kind),
-        })
+        let (problem, index, value) = self.next_value()?;
+        let Value::Tensor(tensor) = value else { return Err(problem.of(ArgumentCause::Kind)) };
+        let mut loaded = LoadedTensor::NOTHING;
+        match self.context.read_tensor(index, &tensor, &mut loaded) {
+            Ok(()) => Ok(loaded),
+            Err(cause) => Err(problem.of(cause)),
+        }
     }
 
     fn optional_tensor(&mut self) -> Result<Option<LoadedTensor>, OperatorProblem> {
-        self.next_indexed(|context, index, value| match value {
-            Value::Null => Ok(None),
-            Value::Tensor(tensor) => context.tensor(index, &tensor).map(Some),
-            _ => Err(ArgumentCause::Kind),
-        })
+        let (problem, index, value) = self.next_value()?;
+        let tensor = match value {
+            Value::Null => return Ok(None),
+            Value::Tensor(tensor) => tensor,
+            _ => return Err(problem.of(ArgumentCause::Kind)),
+        };
+        let mut loaded = LoadedTensor::NOTHING;
+        match self.context.read_tensor(index, &tensor, &mut loaded) {
+            Ok(()) => Ok(Some(loaded)),
+            Err(cause) => Err(problem.of(cause)),
+        }
     }
 
     fn int<T: IntArgument>(&mut self) -> Result<T, OperatorProblem> {
@@ -196,18 +219,20 @@ impl<'p> ArgumentReader<Loaded<FileLists<'p>>> for Arguments<'p> {
     }
 
     fn optional_int_list(&mut self) -> Result<Option<FileInts<'p>>, OperatorProblem> {
-        self.next(|context, value| match value {
+        let (problem, _, value) = self.next_value()?;
+        match value {
             Value::Null => Ok(None),
-            Value::IntList(items) => Ok(Some(FileInts::new(context.plan, items))),
-            _ => Err(ArgumentCause::Kind),
-        })
+            Value::IntList(items) => Ok(Some(FileInts::new(self.context.plan, items))),
+            _ => Err(problem.of(ArgumentCause::Kind)),
+        }
     }
 
     fn int_list(&mut self) -> Result<FileInts<'p>, OperatorProblem> {
-        self.next(|context, value| match value {
-            Value::IntList(items) => Ok(FileInts::new(context.plan, items)),
-            _ => Err(ArgumentCause::Kind),
-        })
+        let (problem, _, value) = self.next_value()?;
+        match value {
+            Value::IntList(items) => Ok(FileInts::new(self.context.plan, items)),
+            _ => Err(problem.of(ArgumentCause::Kind)),
+        }
     }
 }
 

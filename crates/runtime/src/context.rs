@@ -183,28 +183,36 @@ impl Context<'_> {
         self.tensor(index, &self.plan.tensor(index).map_err(ArgumentCause::Format)?)
     }
 
-    /// A tensor with its memory, all of which lies inside of its region or the file and is aligned.
-    pub(crate) fn tensor(
+    /// The same for a tensor that was looked up.
+    fn tensor(&self, index: i32, tensor: &Tensor<'_>) -> Result<LoadedTensor, ArgumentCause> {
+        let mut loaded = LoadedTensor::NOTHING;
+        self.read_tensor(index, tensor, &mut loaded)?;
+        Ok(loaded)
+    }
+
+    /// Reads a tensor with its memory, all of which lies inside of its region or the file and is aligned, into one that is
+    /// [nothing](LoadedTensor::NOTHING).
+    #[inline(never)]
+    pub(crate) fn read_tensor(
         &self,
         index: i32,
         tensor: &Tensor<'_>,
-    ) -> Result<LoadedTensor, ArgumentCause> {
+        loaded: &mut LoadedTensor,
+    ) -> Result<(), ArgumentCause> {
         let code = tensor.scalar_type().map_err(ArgumentCause::Format)?;
-        let dtype = DType::from_scalar_type(i64::from(code.0)).ok_or(ArgumentCause::DType)?;
-        let (rank, dims) = extents(tensor)?;
-        let dim_order = dim_order(tensor, rank)?;
-        let location = Location::region(0, 0).ok_or(ArgumentCause::NoMemory)?;
-        let mut loaded = LoadedTensor { dtype, rank: rank as u8, dims, dim_order, location };
+        loaded.dtype = DType::from_scalar_type(i64::from(code.0)).ok_or(ArgumentCause::DType)?;
+        read_extents(tensor, loaded)?;
         let size = loaded
             .size_bytes()
             .filter(|size| *size <= i32::MAX as u32)
             .ok_or(ArgumentCause::Extent)?;
         loaded.location = self.location(index, tensor, size)?;
-        if !loaded.location.offset_bytes().is_multiple_of(dtype.size_bytes() as usize) {
+        let alignment = loaded.dtype.size_bytes() as usize;
+        if !loaded.location.offset_bytes().is_multiple_of(alignment) {
             return Err(ArgumentCause::Misaligned);
         }
         self.set_note(index, span(loaded.location, size).map_or(Note::Nothing, Note::Tensor));
-        Ok(loaded)
+        Ok(())
     }
 
     fn location(
@@ -279,31 +287,28 @@ fn span(location: Location, bytes: u32) -> Option<Span> {
     (bytes > 0).then_some(Span { region, start, end: start.checked_add(bytes)? })
 }
 
-fn extents(tensor: &Tensor<'_>) -> Result<(usize, [u32; MAX_RANK]), ArgumentCause> {
+/// Reads the extents and the order of axes, a permutation of `0..rank`, into their places: copies of so many bytes cost more than
+/// everything else there is to a tensor.
+fn read_extents(tensor: &Tensor<'_>, loaded: &mut LoadedTensor) -> Result<(), ArgumentCause> {
     let sizes = tensor.sizes().map_err(ArgumentCause::Format)?;
-    let mut dims = [0; MAX_RANK];
-    if sizes.len() > MAX_RANK {
+    let rank = sizes.len();
+    if rank > MAX_RANK {
         return Err(ArgumentCause::Extent);
     }
-    for (dim, size) in dims.iter_mut().zip(sizes.iter()) {
+    for (dim, size) in loaded.dims.iter_mut().zip(sizes.iter()) {
         *dim = u32::try_from(size).map_err(|_| ArgumentCause::Extent)?;
     }
-    Ok((sizes.len(), dims))
-}
-
-/// The order of axes; a permutation of `0..rank`.
-fn dim_order(tensor: &Tensor<'_>, rank: usize) -> Result<[u8; MAX_RANK], ArgumentCause> {
     let order = tensor.dim_order().map_err(ArgumentCause::Format)?;
-    let mut copy = [0; MAX_RANK];
-    let mut seen = 0u32;
     if order.len() != rank {
         return Err(ArgumentCause::DimOrder);
     }
-    for (copy, axis) in copy.iter_mut().zip(order) {
+    let mut seen = 0u32;
+    for (copy, axis) in loaded.dim_order.iter_mut().zip(order) {
         *copy = *axis;
         seen |= 1u32.checked_shl(u32::from(*axis)).unwrap_or(0);
     }
-    if seen == (1 << rank) - 1 { Ok(copy) } else { Err(ArgumentCause::DimOrder) }
+    loaded.rank = rank as u8;
+    if seen == (1 << rank) - 1 { Ok(()) } else { Err(ArgumentCause::DimOrder) }
 }
 
 /// The sizes of the planned buffers. ExecuTorch counts them from 1; bank 0 is its buffer 1.

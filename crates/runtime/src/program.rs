@@ -368,7 +368,10 @@ impl Judge {
 
 /// An instruction's arguments, ready to be read. ExecuTorch repeats the output after the arguments of the schema, or has a list of
 /// all outputs there; more or fewer arguments than that are refused.
-fn arguments<'p>(context: &Context<'p>, call: &Call<'p>) -> Result<Arguments<'p>, OperatorProblem> {
+fn arguments<'p>(
+    context: &'p Context<'p>,
+    call: &Call<'p>,
+) -> Result<Arguments<'p>, OperatorProblem> {
     let (indices, expected) = (call.indices, call.loader.argument_count());
     let result = || indices.get(expected);
     let repeats_out = indices.len() == expected + 1
@@ -378,5 +381,5 @@ fn arguments<'p>(context: &Context<'p>, call: &Call<'p>) -> Result<Arguments<'p>
     if indices.len() != expected && !repeats_out {
         return Err(OperatorProblem::ArgumentCount);
     }
-    Ok(Arguments::new(*context, indices))
+    Ok(Arguments::new(context, indices))
 }

@@ -7,8 +7,9 @@
 //!     out[j] = input[j] − greatest − logarithm
 //! ```
 
-use super::{math, require_disjoint};
-use crate::memory::{Location, Memory};
+use super::float_softmax::{self, execute_rows, for_each_row, greatest, pack};
+use super::math;
+use crate::memory::Memory;
 use crate::micro::Micro;
 use crate::operand::{Lists, Loaded};
 use cortado_contract::float::Rows;
@@ -16,30 +17,17 @@ use cortado_contract::ops::FloatLogSoftmax;
 use cortado_contract::ops::float_log_softmax::argument;
 use cortado_contract::value::Violation;
 
-/// Word 0, input, output, and the rows.
-pub const STATE_WORDS: usize = 6;
+/// As those of a softmax.
+pub const STATE_WORDS: usize = float_softmax::STATE_WORDS;
 
 /// Computes the logarithms of a softmax. `None` when a slice is shorter than the rows say.
 pub fn log_softmax(rows: Rows, input: &[f32], out: &mut [f32]) -> Option<()> {
-    let Rows { outer, length, inner } = rows;
-    let block = length.checked_mul(inner)?;
-    if block == 0 {
-        return Some(());
-    }
-    let count = outer.checked_mul(block)?;
-    let (input, out) = (input.get(..count)?, out.get_mut(..count)?);
-    for (input, out) in input.chunks_exact(block).zip(out.chunks_exact_mut(block)) {
-        for start in 0..inner {
-            log_softmax_row(inner, input.get(start..)?, out.get_mut(start..)?);
-        }
-    }
-    Some(())
+    for_each_row(rows, input, out, log_softmax_row)
 }
 
 /// One row, whose elements lie `step` apart.
 fn log_softmax_row(step: usize, input: &[f32], out: &mut [f32]) {
-    let greater = |greatest: f32, x: &f32| if *x > greatest { *x } else { greatest };
-    let greatest = input.iter().step_by(step).fold(f32::NEG_INFINITY, greater);
+    let greatest = greatest(step, input);
     let distance = |x: &f32| f64::from(*x) - f64::from(greatest);
     let mut sum = 0.0f64;
     for x in input.iter().step_by(step) {
@@ -56,27 +44,9 @@ pub(super) fn prepare<L: Lists>(
     _program: &[u8],
     state: &mut [u32],
 ) -> Result<(), Violation> {
-    require_disjoint(&arguments.out, argument::out, &[Some(&arguments.input)])?;
-    let rows = arguments.rows().unwrap_or(Rows { outer: 0, length: 0, inner: 0 });
-    if let [_, words @ ..] = state {
-        super::store(
-            words,
-            [
-                Location::to_word(Some(arguments.input.location)),
-                Location::to_word(Some(arguments.out.location)),
-                rows.outer as u32,
-                rows.length as u32,
-                rows.inner as u32,
-            ],
-        );
-    }
-    Ok(())
+    pack(&arguments.input, (&arguments.out, argument::out), arguments.rows(), state)
 }
 
 pub(super) fn execute<M: Micro>(state: &[u32], memory: &mut Memory<'_>) -> Option<()> {
-    let [_, source, target, outer, length, inner] = *<&[u32; STATE_WORDS]>::try_from(state).ok()?;
-    let rows = Rows { outer: outer as usize, length: length as usize, inner: inner as usize };
-    let count = rows.outer * rows.length * rows.inner;
-    let (reader, out) = memory.write::<f32>(Location::from_word(target)?, count)?;
-    log_softmax(rows, reader.read(Location::from_word(source)?, count)?, out)
+    execute_rows(state, memory, log_softmax)
 }

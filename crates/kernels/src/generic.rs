@@ -24,6 +24,7 @@ mod convolution;
 pub mod depthwise_s16;
 pub mod depthwise_s4;
 pub mod float;
+pub mod int16;
 pub mod linear_s16;
 pub mod linear_s4;
 pub mod math;

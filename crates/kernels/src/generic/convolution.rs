@@ -1,6 +1,6 @@
 //! What the convolutions' glue has in common: prepared state, and axes.
 
-use super::conv_s16::Int16Params;
+use super::int16::Int16Params;
 use super::taps::Axis;
 use super::{halves, require_disjoint, unpack_halves};
 use crate::memory::{Location, Memory};

@@ -3,8 +3,8 @@
 //! Neighbouring channels are computed together, one tap after the other: those of inputs that lie next to each other, or all that one input
 //! feeds. So the inner loop runs over memory without a condition.
 
-use super::conv_s16::{Int16Params, finish};
 use super::convolution::axes;
+use super::int16::{Int16Params, finish};
 use super::taps::Taps;
 use crate::micro::PRODUCTS_S16;
 use cortado_contract::ops::quantized_conv2d::ConvShape;

@@ -1,6 +1,7 @@
 //! Fully connected layers over 16-bit activations and 8-bit weights (`arm_fully_connected_s16`).
 
-use super::conv_s16::{Int16Params, multiply_row};
+use super::conv_s16::multiply_row;
+use super::int16::Int16Params;
 use crate::micro::Micro;
 use cortado_contract::ops::quantized_linear::LinearShape;
 

@@ -1,7 +1,7 @@
 //! Fully connected layers over `int16`: the glue of [`super::linear_s16`].
 
-use super::conv_s16::Int16Params;
 use super::convolution::check_factors_int16;
+use super::int16::Int16Params;
 use super::linear_s16::linear_s16;
 use super::{halves, require_disjoint, store, unpack_halves};
 use crate::memory::{Location, Memory};

@@ -15,9 +15,10 @@ use cortado_contract::ops::{quantized_depthwise_conv2d, quantized_transpose_conv
 use cortado_contract::quant::{Activation, InputOffset, OutputOffset};
 use cortado_kernels::Micro;
 use cortado_kernels::generic::conv_s4::conv_s4;
-use cortado_kernels::generic::conv_s16::{Int16Params, conv_s16};
+use cortado_kernels::generic::conv_s16::conv_s16;
 use cortado_kernels::generic::depthwise_s4::depthwise_conv_s4;
 use cortado_kernels::generic::depthwise_s16::depthwise_conv_s16;
+use cortado_kernels::generic::int16::Int16Params;
 use cortado_kernels::generic::quantized_conv2d::conv_s8;
 use cortado_kernels::generic::quantized_depthwise_conv2d::depthwise_conv_s8;
 use cortado_kernels::generic::quantized_transpose_conv2d::transpose_conv_s8;

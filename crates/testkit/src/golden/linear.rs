@@ -8,7 +8,7 @@ use cortado_contract::ops::quantized_linear::{
 };
 use cortado_contract::quant::{Activation, FilterOffset, InputOffset, OutputOffset, Requantize};
 use cortado_kernels::Micro;
-use cortado_kernels::generic::conv_s16::Int16Params;
+use cortado_kernels::generic::int16::Int16Params;
 use cortado_kernels::generic::linear_s4::linear_s4;
 use cortado_kernels::generic::linear_s16::linear_s16;
 use cortado_kernels::generic::quantized_linear::linear_s8;

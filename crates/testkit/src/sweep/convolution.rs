@@ -8,7 +8,7 @@ use cortado_contract::ops::quantized_conv2d::{
 };
 use cortado_contract::ops::quantized_linear::Rescale;
 use cortado_contract::quant::{Activation, InputOffset, OutputOffset};
-use cortado_kernels::generic::conv_s16::Int16Params;
+use cortado_kernels::generic::int16::Int16Params;
 
 /// A kernel.
 pub(super) type Kernel = fn(&ConvShape, &ConvParams<'_>, &[i8], &[i8], &mut [i8]) -> Option<()>;

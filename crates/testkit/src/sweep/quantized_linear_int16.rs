@@ -8,7 +8,7 @@ use cortado_contract::ops::quantized_linear::{
 };
 use cortado_contract::quant::{Activation, SHIFT_MAX_S64};
 use cortado_kernels::Micro;
-use cortado_kernels::generic::conv_s16::Int16Params;
+use cortado_kernels::generic::int16::Int16Params;
 use cortado_kernels::generic::linear_s16::linear_s16;
 
 const IN_FEATURES: &[usize] = &[0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33];

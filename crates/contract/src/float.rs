@@ -5,6 +5,7 @@
 
 use crate::DType;
 use crate::broadcast::Broadcast;
+use crate::strided::axis_of;
 use crate::value::{Rule, TensorMeta, TextArgument, Violation, require};
 
 /// The most elements of a `float32` tensor.
@@ -74,6 +75,11 @@ impl Rows {
             }
         }
         rows
+    }
+
+    /// The rows along an axis that is counted from either end, or `None` where there is none; a scalar counts as having one.
+    pub fn along_dim(tensor: &impl TensorMeta, dim: i64) -> Option<Rows> {
+        Some(Rows::along(tensor, axis_of(dim, tensor.rank().max(1))?))
     }
 }
 

@@ -2,8 +2,7 @@
 
 use super::Rules;
 use crate::float::{Rows, check_unary};
-use crate::strided::axis_of;
-use crate::value::{Domain, Rule, TensorMeta, Violation, require, require_some};
+use crate::value::{Domain, Rule, Violation, require, require_some};
 
 operator! {
     /// `out[i] = exp(self[i] − m) / Σ_j exp(self[j] − m)` along axis `dim`, where `m` is the greatest of the row's numbers.
@@ -22,10 +21,7 @@ operator! {
 impl<D: Domain> FloatSoftmax<D> {
     /// The rows in memory.
     pub fn rows(&self) -> Option<Rows> {
-        if self.input.rank() == 0 {
-            return matches!(self.dim, -1 | 0).then(|| Rows::along(&self.input, 0));
-        }
-        Some(Rows::along(&self.input, axis_of(self.dim, self.input.rank())?))
+        Rows::along_dim(&self.input, self.dim)
     }
 }
 

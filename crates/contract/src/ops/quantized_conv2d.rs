@@ -7,8 +7,7 @@ use super::Rules;
 use super::quantized_linear::Rescale;
 use crate::DType;
 use crate::quant::{
-    Activation, InputOffset, OutputOffset, Requantize, reduce_multiplier, requantize,
-    requantize_s64,
+    Activation, InputOffset, OutputOffset, reduce_multiplier, requantize, requantize_s64,
 };
 use crate::target::Isa;
 use crate::value::{Domain, IntList, Rule, TensorMeta, Violation, require};
@@ -86,12 +85,7 @@ impl<D: Domain> QuantizedConv2d<D> {
 
 impl<D: Domain> Rules for QuantizedConv2d<D> {
     fn check(&self) -> Result<(), Violation> {
-        let common = self.common();
-        common.check()?;
-        let shape = common.require_shape(self.weight.dim(3))?;
-        require(self.weight.dim(0) == self.out.dim(1), argument::weight, Rule::Shape)?;
-        require(shape.has_groups(), argument::weight, Rule::Shape)?;
-        require(shape.has_windows(), argument::out, Rule::Shape)
+        self.common().check_grouped()
     }
 
     fn scratch_bytes(&self, isa: Isa) -> [u32; 2] {
@@ -166,7 +160,7 @@ impl ConvShape {
     }
 
     /// Whether the groups divide the channels of input and output.
-    pub(super) fn has_groups(&self) -> bool {
+    fn has_groups(&self) -> bool {
         self.group_channels > 0
             && self.in_channels.is_multiple_of(self.group_channels)
             && self.groups() > 0
@@ -245,6 +239,32 @@ impl<D: Domain> ConvArguments<'_, D> {
         let Activation { min, max } = self.activation;
         require(least <= min && min <= max, multipliers + 2, Rule::Range)?;
         require(max <= greatest, multipliers + 3, Rule::Range)
+    }
+
+    /// [`Self::check`] of a dense or grouped convolution, whose weights are OHWI.
+    pub(super) fn check_grouped(&self) -> Result<(), Violation> {
+        self.check()?;
+        let shape = self.require_shape(self.weight.dim(3))?;
+        require(self.weight.dim(0) == self.out.dim(1), argument::weight, Rule::Shape)?;
+        require(shape.has_groups(), argument::weight, Rule::Shape)?;
+        require(shape.has_windows(), self.out_argument, Rule::Shape)
+    }
+
+    /// [`Self::check`] of a depthwise convolution, whose weights are 1HWO, with so many output channels for each input channel.
+    pub(super) fn check_depthwise(
+        &self,
+        depth_multiplier: i32,
+        depth_multiplier_argument: u8,
+    ) -> Result<(), Violation> {
+        self.check()?;
+        let shape = self.require_shape(1)?;
+        require(self.weight.dim(0) == 1, argument::weight, Rule::Shape)?;
+        require(self.weight.dim(3) == self.out.dim(1), argument::weight, Rule::Shape)?;
+        let (channels, multiplier) = (i64::from(self.input.dim(1)), i64::from(depth_multiplier));
+        let divides = multiplier >= 1 && channels * multiplier == i64::from(self.out.dim(1));
+        require(divides, depth_multiplier_argument, Rule::Range)?;
+        require(channels >= 1, argument::input, Rule::Shape)?;
+        require(shape.has_windows(), self.out_argument, Rule::Shape)
     }
 
     fn check_planes(&self) -> Result<(), Violation> {
@@ -455,12 +475,7 @@ impl ConvParamsS16<'_> {
     /// The result of an output channel's sum of products; a channel without bias counts as one with zero.
     #[inline(always)]
     pub fn finish(&self, sum: i64, channel: usize) -> i16 {
-        self.rescaled(sum, channel, self.rescale.factor(channel))
-    }
-
-    /// [`Self::finish`] with the channel's factor.
-    #[inline(always)]
-    pub fn rescaled(&self, sum: i64, channel: usize, factor: Requantize) -> i16 {
+        let factor = self.rescale.factor(channel);
         let value = match self.bias {
             BiasS16::Wide(bias) => {
                 let bias = bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0);

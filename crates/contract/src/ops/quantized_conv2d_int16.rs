@@ -6,7 +6,7 @@ use super::Rules;
 use super::quantized_conv2d::{ConvArguments, ConvShape};
 use crate::DType;
 use crate::quant::{Activation, InputOffset, OutputOffset};
-use crate::value::{Domain, Rule, TensorMeta, Violation, require};
+use crate::value::{Domain, TensorMeta, Violation};
 
 operator! {
     /// As [`super::QuantizedConv2d`], but `input` and `out` are `int16` with zero points of 0, and `bias` is `int64`. The sum has 64 bits.
@@ -69,12 +69,7 @@ impl<D: Domain> QuantizedConv2dInt16<D> {
 
 impl<D: Domain> Rules for QuantizedConv2dInt16<D> {
     fn check(&self) -> Result<(), Violation> {
-        let common = self.common();
-        common.check()?;
-        let shape = common.require_shape(self.weight.dim(3))?;
-        require(self.weight.dim(0) == self.out.dim(1), argument::weight, Rule::Shape)?;
-        require(shape.has_groups(), argument::weight, Rule::Shape)?;
-        require(shape.has_windows(), argument::out, Rule::Shape)
+        self.common().check_grouped()
     }
 
     fn multiply_accumulates(&self) -> u64 {

@@ -7,7 +7,7 @@ use super::quantized_conv2d::{
 use crate::DType;
 use crate::quant::{Activation, InputOffset, OutputOffset};
 use crate::target::Isa;
-use crate::value::{Domain, Rule, TensorMeta, Violation, require};
+use crate::value::{Domain, Violation};
 
 operator! {
     /// `out[n,o,y,x] = clamp(requantize(Σ_{i,j} (input[n, o / depth_multiplier, y·sy − py + i·dy, x·sx − px + j·dx] +
@@ -80,17 +80,7 @@ impl<D: Domain> QuantizedDepthwiseConv2d<D> {
 
 impl<D: Domain> Rules for QuantizedDepthwiseConv2d<D> {
     fn check(&self) -> Result<(), Violation> {
-        let common = self.common();
-        common.check()?;
-        let shape = common.require_shape(1)?;
-        require(self.weight.dim(0) == 1, argument::weight, Rule::Shape)?;
-        require(self.weight.dim(3) == self.out.dim(1), argument::weight, Rule::Shape)?;
-        let (channels, multiplier) =
-            (i64::from(self.input.dim(1)), i64::from(self.depth_multiplier));
-        let divides = multiplier >= 1 && channels * multiplier == i64::from(self.out.dim(1));
-        require(divides, argument::depth_multiplier, Rule::Range)?;
-        require(channels >= 1, argument::input, Rule::Shape)?;
-        require(shape.has_windows(), argument::out, Rule::Shape)
+        self.common().check_depthwise(self.depth_multiplier, argument::depth_multiplier)
     }
 
     fn scratch_bytes(&self, isa: Isa) -> [u32; 2] {

@@ -6,7 +6,7 @@ use super::Rules;
 use super::quantized_conv2d::{ConvArguments, ConvShape};
 use crate::DType;
 use crate::quant::{Activation, InputOffset, OutputOffset};
-use crate::value::{Domain, Rule, TensorMeta, Violation, require};
+use crate::value::{Domain, Violation};
 
 operator! {
     /// As [`super::QuantizedDepthwiseConv2d`], but `input` and `out` are `int16` with zero points of 0, and `bias` is `int64`. The sum has 64 bits.
@@ -71,17 +71,7 @@ impl<D: Domain> QuantizedDepthwiseConv2dInt16<D> {
 
 impl<D: Domain> Rules for QuantizedDepthwiseConv2dInt16<D> {
     fn check(&self) -> Result<(), Violation> {
-        let common = self.common();
-        common.check()?;
-        let shape = common.require_shape(1)?;
-        require(self.weight.dim(0) == 1, argument::weight, Rule::Shape)?;
-        require(self.weight.dim(3) == self.out.dim(1), argument::weight, Rule::Shape)?;
-        let (channels, multiplier) =
-            (i64::from(self.input.dim(1)), i64::from(self.depth_multiplier));
-        let divides = multiplier >= 1 && channels * multiplier == i64::from(self.out.dim(1));
-        require(divides, argument::depth_multiplier, Rule::Range)?;
-        require(channels >= 1, argument::input, Rule::Shape)?;
-        require(shape.has_windows(), argument::out, Rule::Shape)
+        self.common().check_depthwise(self.depth_multiplier, argument::depth_multiplier)
     }
 
     fn multiply_accumulates(&self) -> u64 {

@@ -119,9 +119,13 @@ impl Operation<'_, '_> {
         self.rewriter.call("slice", "aten.slice.Tensor", arguments, shape)
     }
 
-    fn joined(parts: &[ValueId], axis: usize) -> [(&'static str, Argument); 2] {
+    /// Tensors one behind the other along an axis, of which the result has this extent.
+    fn joined(&mut self, what: &str, parts: &[ValueId], axis: usize, extent: u32) -> ValueId {
+        let mut shape = self.rewriter.shape(parts[0]).to_vec();
+        shape[axis] = extent;
         let parts = parts.iter().map(|id| Some(*id)).collect();
-        [("tensors", Argument::Values(parts)), ("dim", Argument::Int(axis as i64))]
+        let arguments = [("tensors", Argument::Values(parts)), ("dim", Argument::Int(axis as i64))];
+        self.rewriter.call(what, "aten.cat.default", arguments, shape)
     }
 
     fn mean(&mut self, input: ValueId, axes: &[usize]) -> ValueId {
@@ -213,11 +217,16 @@ impl Operation<'_, '_> {
 
     fn sum(mut self) -> Option<()> {
         let axes = self.axes("dim")?;
-        let count = self.count(&axes)?;
-        let mean = self.mean(self.input, &axes);
-        let sum = self.binary("aten.mul.Tensor", mean, Argument::Float(count));
+        let sum = self.sum_along(self.input, &axes)?;
         self.view_into(sum);
         Some(())
+    }
+
+    /// The sum over these axes, which stay with an extent of 1, of a tensor of the input's extents.
+    fn sum_along(&mut self, id: ValueId, axes: &[usize]) -> Option<ValueId> {
+        let count = self.count(axes)?;
+        let mean = self.mean(id, axes);
+        Some(self.binary("aten.mul.Tensor", mean, Argument::Float(count)))
     }
 
     fn variance(mut self, is_root: bool) -> Option<()> {
@@ -413,9 +422,7 @@ impl Operation<'_, '_> {
                 self.pool(kind, part, window(end - start))
             })
             .collect();
-        let mut shape = self.rewriter.shape(image).to_vec();
-        shape[axis] = extent;
-        self.rewriter.call("joined", "aten.cat.default", Self::joined(&parts, axis), shape)
+        self.joined("joined", &parts, axis, extent)
     }
 
     fn roll(mut self) -> Option<()> {
@@ -440,8 +447,7 @@ impl Operation<'_, '_> {
             }
             let last = self.slice(rolled, axis, length - shift, length);
             let first = self.slice(rolled, axis, 0, length - shift);
-            let arguments = Self::joined(&[last, first], axis);
-            rolled = self.rewriter.call("rolled", "aten.cat.default", arguments, shape.clone());
+            rolled = self.joined("rolled", &[last, first], axis, length);
         }
         self.view_into(rolled);
         Some(())
@@ -459,10 +465,8 @@ impl Operation<'_, '_> {
 
     /// The sum of products over these axes, which stay with an extent of 1.
     fn sum_of_products(&mut self, a: ValueId, b: ValueId, axes: &[usize]) -> Option<ValueId> {
-        let count = self.count(axes)?;
         let products = self.binary("aten.mul.Tensor", a, b.into());
-        let mean = self.mean(products, axes);
-        Some(self.binary("aten.mul.Tensor", mean, Argument::Float(count)))
+        self.sum_along(products, axes)
     }
 
     /// The Euclidean norm over these axes.
@@ -550,12 +554,7 @@ impl Operation<'_, '_> {
         let ones: Vec<f32> = (0..length)
             .flat_map(|row| (0..length).map(move |column| if column <= row { 1.0 } else { 0.0 }))
             .collect();
-        let matrix = self.rewriter.constant("ones", vec![length, length], &ones);
-        let last = self.swapped(self.input, axis, rank - 1);
-        let extents = self.rewriter.shape(last).to_vec();
-        let arguments = [("input", last.into()), ("weight", matrix.into())];
-        let sums = self.rewriter.call("sums", "aten.linear.default", arguments, extents);
-        let sums = self.swapped(sums, axis, rank - 1);
+        let sums = self.multiplied("sums", self.input, axis, (length, &ones));
         self.view_into(sums);
         Some(())
     }
@@ -675,16 +674,11 @@ impl Operation<'_, '_> {
         if runs.is_empty() || runs.len() > PARTS_MAX as usize {
             return None;
         }
-        let mut shape = self.shape();
-        shape[axis] = numbers.len() as u32;
         let parts: Vec<ValueId> =
             runs.into_iter().map(|(start, end)| self.slice(self.input, axis, start, end)).collect();
         let chosen = match parts[..] {
             [part] => part,
-            _ => {
-                let arguments = Self::joined(&parts, axis);
-                self.rewriter.call("chosen", "aten.cat.default", arguments, shape)
-            }
+            _ => self.joined("chosen", &parts, axis, numbers.len() as u32),
         };
         self.view_into(chosen);
         Some(())
@@ -701,8 +695,7 @@ impl Operation<'_, '_> {
                 .rev()
                 .map(|index| self.slice(flipped, axis, index, index + 1))
                 .collect();
-            let arguments = Self::joined(&parts, axis);
-            flipped = self.rewriter.call("flipped", "aten.cat.default", arguments, shape.clone());
+            flipped = self.joined("flipped", &parts, axis, shape[axis]);
         }
         self.view_into(flipped);
         Some(())
@@ -724,8 +717,7 @@ impl Operation<'_, '_> {
             if before > PARTS_MAX || after > PARTS_MAX {
                 return None;
             }
-            let mut shape = self.rewriter.shape(padded).to_vec();
-            let length = shape[axis];
+            let length = self.rewriter.shape(padded)[axis];
             // Where the element at a distance beyond either end comes from.
             let place = |distance: u32| match mode.as_str() {
                 "reflect" => Some((distance, length.checked_sub(1 + distance)?)),
@@ -744,9 +736,8 @@ impl Operation<'_, '_> {
                 parts.push(self.slice(padded, axis, start, start + 1));
             }
             if parts.len() > 1 {
-                shape[axis] = length.checked_add(before + after)?;
-                let arguments = Self::joined(&parts, axis);
-                padded = self.rewriter.call("padded", "aten.cat.default", arguments, shape);
+                let extent = length.checked_add(before + after)?;
+                padded = self.joined("padded", &parts, axis, extent);
             }
         }
         if padded == self.input {
@@ -777,18 +768,29 @@ impl Operation<'_, '_> {
                 return None;
             }
             let matrix = interpolation(shape[axis], result[axis], *factor, is_aligned);
-            let matrix =
-                self.rewriter.constant("interpolation", vec![result[axis], shape[axis]], &matrix);
-            // The axis is the last one while it is multiplied.
-            image = self.swapped(image, axis, rank - 1);
-            let mut extents = self.rewriter.shape(image).to_vec();
-            extents[rank - 1] = result[axis];
-            let arguments = [("input", image.into()), ("weight", matrix.into())];
-            image = self.rewriter.call("interpolated", "aten.linear.default", arguments, extents);
-            image = self.swapped(image, axis, rank - 1);
+            image = self.multiplied("interpolated", image, axis, (result[axis], &matrix));
         }
         self.view_into(image);
         Some(())
+    }
+
+    /// A tensor one axis of which is multiplied by a matrix of so many rows: a linear layer, whose axis is the last one.
+    fn multiplied(
+        &mut self,
+        what: &str,
+        id: ValueId,
+        axis: usize,
+        (rows, matrix): (u32, &[f32]),
+    ) -> ValueId {
+        let shape = self.rewriter.shape(id);
+        let (last, length) = (shape.len() - 1, shape[axis]);
+        let matrix = self.rewriter.constant("matrix", vec![rows, length], matrix);
+        let id = self.swapped(id, axis, last);
+        let mut extents = self.rewriter.shape(id).to_vec();
+        extents[last] = rows;
+        let arguments = [("input", id.into()), ("weight", matrix.into())];
+        let id = self.rewriter.call(what, "aten.linear.default", arguments, extents);
+        self.swapped(id, axis, last)
     }
 
     /// A tensor with two axes in each other's place.

@@ -95,11 +95,24 @@ pub(super) fn sweep_edges(
     edges: impl Iterator<Item = Edge>,
     (kernel, reference): (Kernel, Reference),
 ) {
+    for_each_edge(suite, operator, kind, edges, 2, |random, seed, shape| {
+        case(workspace, random, seed, shape, kernel, reference)
+    });
+}
+
+/// Records a case for every edge, `rounds` times.
+fn for_each_edge(
+    suite: &mut Suite,
+    operator: &'static str,
+    kind: Kind,
+    edges: impl Iterator<Item = Edge>,
+    rounds: usize,
+    mut run: impl FnMut(&mut Random, u32, &ConvShape) -> Option<What>,
+) {
     let mut seed = 1;
     for shape in edges.map(|edge| edge.shape(kind)) {
-        for _ in 0..2 {
-            let mut random = Random::new(seed);
-            let what = case(workspace, &mut random, seed, &shape, kernel, reference);
+        for _ in 0..rounds {
+            let what = run(&mut Random::new(seed), seed, &shape);
             suite.record(what.map(|what| Failure {
                 operator,
                 case: "edge",
@@ -143,23 +156,9 @@ pub(super) fn sweep_int16(
     for_each_case(suite, (operator, ""), kind, 1, |random, seed, shape| {
         int16_case(workspace, random, seed, shape, kernel, reference)
     });
-    for (seed, edge) in (1..).zip(edges) {
-        let shape = edge.shape(kind);
-        let mut random = Random::new(seed);
-        let what = int16_case(workspace, &mut random, seed, &shape, kernel, reference);
-        suite.record(what.map(|what| Failure {
-            operator,
-            case: "edge",
-            seed,
-            shape: [
-                shape.in_channels,
-                shape.out_channels,
-                shape.kernel.area(),
-                shape.output.area(),
-            ],
-            what,
-        }));
-    }
+    for_each_edge(suite, operator, kind, edges.iter().copied(), 1, |random, seed, shape| {
+        int16_case(workspace, random, seed, shape, kernel, reference)
+    });
 }
 
 /// Records a case for every pair of channels, `rounds` times.
